@@ -1,1 +1,1 @@
-"""."""
+"""Data sets: an index of pictures, their face crops, and batches for training."""

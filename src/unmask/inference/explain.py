@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unmask.types import Crop, FloatArray, Frame
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from unmask.models.checkpoint import Decision
+from unmask.transforms.dct import BlockDCT, band_energy, luma
+from unmask.transforms.preprocess import InputSpec, to_tensors, to_views, window_in_crop
+from unmask.types import Crop, FloatArray, Frame, UInt8Image
+
+FLOOR = 1e-3
+"""Squared grey levels below which a band counts as empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +43,96 @@ class Evidence:
     residual: FloatArray
     bands: FloatArray
     reference: FloatArray
+
+
+def _luma_of(image: UInt8Image) -> Tensor:
+    return luma(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float())
+
+
+def log_bands(image: UInt8Image) -> FloatArray:
+    """log10 of the mean DCT energy on the diagonals u + v = 1 .. 14: (14,) float32.
+
+    Args:
+        image: (H, W, 3) uint8 RGB with H, W >= 8, at native resolution.
+    """
+    energy = band_energy(_luma_of(image))[0]
+    return np.asarray(torch.log10(energy.clamp_min(FLOOR)).numpy(), np.float32)
+
+
+def residual_picture(image: UInt8Image) -> FloatArray:
+    """The frequency stream's view: (H, W) float32 high-pass residual in grey levels."""
+    return np.asarray(BlockDCT("residual")(_luma_of(image))[0, 0].numpy(), np.float32)
+
+
+def grad_cam(
+    model: nn.Module, layer: nn.Module, inputs: dict[str, Tensor]
+) -> NDArray[np.float32]:
+    """Grad-CAM of the fake logit (Selvaraju et al. 2017, eqs. 1 and 2), not yet scaled.
+
+    Args:
+        model: in eval mode; called with `inputs`, returns an object with `.logit`.
+        layer: its output, (N, C, h, w), is what is weighted.
+        inputs: of `to_tensors`.
+
+    Returns:
+        (N, h, w) float32 >= 0: ReLU of the channels' sum, each weighted by its mean gradient.
+    """
+    kept: list[Tensor] = []
+    handle = layer.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    try:
+        with torch.enable_grad():
+            logit = model(**inputs).logit
+            (gradient,) = torch.autograd.grad(logit.sum(), kept[0])
+    finally:
+        handle.remove()
+    weights = gradient.float().mean(dim=(2, 3), keepdim=True)
+    cam = torch.relu((weights * kept[0].float()).sum(1))
+    return np.asarray(cam.detach().cpu().numpy(), np.float32)
+
+
+def heatmap(model: nn.Module, crop: UInt8Image, spec: InputSpec) -> FloatArray:
+    """Grad-CAM of one crop, laid over it: (S, S) float32 in [0, 1].
+
+    Scaled to its own maximum, so it says where, not how much. All zero when nothing in the crop
+    speaks for a forgery, and outside the window that the network saw.
+    """
+    side = crop.shape[0]
+    layer, view = model.cam_layer  # type: ignore[misc]  # every registry network has one
+    device = next(model.parameters()).device
+    inputs = {k: v.to(device) for k, v in to_tensors([to_views(crop, spec)], spec).items()}
+    cam = grad_cam(model, layer, inputs)[0]  # type: ignore[arg-type]  # see above
+    whole = view == "rgb" and spec.rgb_size is not None
+    x0, y0, x1, y1 = (0.0, 0.0, side, side) if whole else window_in_crop(side, spec)
+    # map cell centres: (i + .5) * (x1 - x0) / w + x0 in the crop
+    scale = (x1 - x0) / cam.shape[1], (y1 - y0) / cam.shape[0]
+    matrix = np.array(
+        [
+            [scale[0], 0.0, x0 + 0.5 * scale[0] - 0.5],
+            [0.0, scale[1], y0 + 0.5 * scale[1] - 0.5],
+        ]
+    )
+    laid = cv2.warpAffine(cam, matrix, (side, side), flags=cv2.INTER_LINEAR)
+    peak = float(laid.max())
+    return np.asarray(laid / peak if peak > 0 else laid, np.float32)
+
+
+def explain(
+    model: nn.Module,
+    spec: InputSpec,
+    decision: Decision,
+    face_id: int,
+    frame: Frame,
+    crop: Crop,
+    score: float,
+) -> Evidence:
+    """All the evidence for one scored crop."""
+    return Evidence(
+        face_id=face_id,
+        frame=frame,
+        crop=crop,
+        score=score,
+        heatmap=heatmap(model, crop.image, spec),
+        residual=residual_picture(crop.image),
+        bands=log_bands(crop.image),
+        reference=np.array(decision.bands, np.float32),
+    )

@@ -1,1 +1,1 @@
-"""."""
+"""Networks, one readable file each, found through `registry.MODELS`."""

@@ -1,1 +1,1 @@
-"""."""
+"""Forgeries with exact masks, made from real faces: (face, landmarks, rng) -> (fake, mask)."""

@@ -1,1 +1,1 @@
-"""."""
+"""Pixels to tensors: the block DCT, the one preprocessing path, and perturbations."""

@@ -1,0 +1,73 @@
+"""What the commands run on: the detector and the decoding processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol
+
+from unmask.errors import ConfigError
+
+if TYPE_CHECKING:
+    from unmask.media import Limits
+    from unmask.media.decoded import Failure, Media
+    from unmask.scan.local import Examiner
+
+DEFAULT_MODEL = "unmask-default"
+DEFAULT_FRAMES = 32
+MAX_DEFAULT_JOBS = 8
+
+
+class Decoder(Protocol):
+    """The part of `unmask.media.DecodePool` that the commands need."""
+
+    def map(self, paths: Iterable[str]) -> Iterator[Media | Failure]: ...
+
+
+def make_detector(model: str, device: str, max_frames: int) -> Examiner:
+    """Load the detector; the only place of the command line that imports torch for scanning."""
+    from unmask.inference.detector import Detector
+
+    return Detector.from_pretrained(model, device=device, max_frames=max_frames)
+
+
+def make_pool(jobs: int | None, max_frames: int, limits: Limits) -> AbstractContextManager[Decoder]:
+    """Start the decoding processes; half the cores unless told, for the network needs the rest."""
+    from unmask.media import DecodePool
+
+    if jobs is None:
+        jobs = min(MAX_DEFAULT_JOBS, max(1, (os.cpu_count() or 1) // 2))
+    return DecodePool(jobs, max_frames=max_frames, limits=limits)
+
+
+def make_limits(
+    *,
+    timeout: float | None = None,
+    max_megapixels: float | None = None,
+    max_megabytes: float | None = None,
+    max_duration: float | None = None,
+) -> Limits:
+    """Decoding limits, with those that are given instead of the defaults.
+
+    Args:
+        timeout: seconds for one input.
+        max_megapixels: millions of pixels of a picture or a video's frames.
+        max_megabytes: millions of bytes of a file.
+        max_duration: seconds of a clip.
+    """
+    from pydantic import ValidationError
+
+    from unmask.media import Limits
+
+    given = {
+        "timeout_s": timeout,
+        "max_pixels": max_megapixels and round(max_megapixels * 1e6),
+        "max_bytes": max_megabytes and round(max_megabytes * 1e6),
+        "max_duration_s": max_duration,
+    }
+    try:
+        return Limits.model_validate({k: v for k, v in given.items() if v is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"The limit {first['loc'][0]} cannot be: {first['msg']}.") from error

@@ -1,0 +1,121 @@
+"""Face crops of an index, detected once and kept on disk: native resolution, nothing re-encoded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unmask.data.index import Item
+from unmask.errors import DatasetError
+from unmask.faces import MTCNNDetector, crop_face, find_faces
+from unmask.media import Failure, try_decode
+from unmask.types import UInt8Image
+
+MARGIN = 1.3
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Crops:
+    """The face crops of an index.
+
+    Attributes:
+        items: those with a face, in the index's order.
+        landmarks: (N, 5, 2) float32, in each crop's pixels.
+        dropped: why each of the others gave no face: reason -> how many.
+    """
+
+    items: list[Item]
+    landmarks: NDArray[np.float32]
+    dropped: dict[str, int]
+    _pixels: NDArray[np.uint8]
+    _starts: NDArray[np.int64]
+    _sides: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def image(self, index: int) -> UInt8Image:
+        """(S, S, 3) uint8 RGB crop of `items[index]`; a view of the file, do not write to it."""
+        start, side = int(self._starts[index]), int(self._sides[index])
+        return self._pixels[start : start + 3 * side * side].reshape(side, side, 3)
+
+    def where(self, keep: Callable[[Item], bool]) -> list[int]:
+        """Indices of the items for which `keep` is true."""
+        return [index for index, item in enumerate(self.items) if keep(item)]
+
+
+def prepare_crops(
+    items: Sequence[Item], cache: Path, *, progress: Callable[[int], None] | None = None
+) -> Crops:
+    """Detect and crop the largest face of every picture, or read what an earlier run kept.
+
+    Args:
+        items: of `read_index`.
+        cache: folder for the crops; the file names hold a hash of paths, sizes and settings.
+        progress: called with the number of pictures done.
+
+    Raises:
+        DatasetError: no picture has a face.
+    """
+    key = _key(items)
+    base = cache / f"crops-{key}"
+    if not base.with_suffix(".json").is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        _write(items, base, progress)
+    meta = json.loads(base.with_suffix(".json").read_text("utf-8"))
+    kept = [items[i] for i in meta["kept"]]
+    if not kept:
+        raise DatasetError(f"No face in any of {len(items)} pictures: {meta['dropped']}.")
+    sides = np.array(meta["sides"], np.int64)
+    return Crops(
+        items=kept,
+        landmarks=np.array(meta["landmarks"], np.float32).reshape(-1, 5, 2),
+        dropped=meta["dropped"],
+        _pixels=np.load(base.with_suffix(".npy"), mmap_mode="r"),
+        _starts=np.concatenate([[0], np.cumsum(3 * sides**2)[:-1]]),
+        _sides=sides,
+    )
+
+
+def _write(items: Sequence[Item], base: Path, progress: Callable[[int], None] | None) -> None:
+    detector = MTCNNDetector()
+    kept: list[int] = []
+    images: list[UInt8Image] = []
+    landmarks: list[list[list[float]]] = []
+    dropped: Counter[str] = Counter()
+    for index, item in enumerate(items):
+        media = try_decode(item.path, max_frames=1)
+        if isinstance(media, Failure):
+            dropped[media.error.reason] += 1
+        elif not (faces := find_faces(media.frames[0], detector)):
+            dropped["no_face"] += 1
+        else:
+            crop = crop_face(media.frames[0], faces[0], margin=MARGIN)
+            kept.append(index)
+            images.append(crop.image)
+            points = crop.face.landmarks - np.array(crop.box[:2], np.float32)
+            landmarks.append(points.tolist())
+        if progress:
+            progress(index + 1)
+    flat = np.concatenate([i.ravel() for i in images]) if images else np.zeros(0, np.uint8)
+    np.save(base.with_suffix(".npy"), flat)
+    sides = [image.shape[0] for image in images]
+    meta = {"kept": kept, "sides": sides, "landmarks": landmarks, "dropped": dict(dropped)}
+    base.with_suffix(".json").write_text(json.dumps(meta), "utf-8")
+
+
+def _key(items: Sequence[Item]) -> str:
+    digest = hashlib.sha256(f"{_VERSION} {MARGIN}".encode())
+    for item in items:
+        row = {k: str(v) for k, v in asdict(item).items()}
+        size = item.path.stat().st_size if item.path.is_file() else -1
+        digest.update(json.dumps([row, size], sort_keys=True).encode())
+    return digest.hexdigest()[:16]

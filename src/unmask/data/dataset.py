@@ -1,0 +1,220 @@
+"""Training pairs and validation sets, made from face crops through the one preprocessing path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import torch
+from numpy.random import Generator
+from torch.utils.data import Dataset
+
+from unmask.data.crops import Crops
+from unmask.errors import ConfigError
+from unmask.synthesis.families import FAMILIES
+from unmask.synthesis.shape import dense_landmarks
+from unmask.transforms.perturb import LaunderingPolicy, gaussian_blur, grid_shift, jpeg
+from unmask.transforms.preprocess import InputSpec, Views, to_views
+from unmask.types import FloatArray, UInt8Image
+
+LARGE = 320
+"""Crops with a longer side are mostly reduced before anything else, in both classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairSettings:
+    """How training pairs are made.
+
+    Attributes:
+        families: name -> weight; of `synthesis.FAMILIES`, or a generator of the index.
+        laundering: what both halves of a pair go through.
+        soften_real_p: chance that the real half alone is softened, so that softness is no cue.
+        ramp_epochs: epochs over which laundering comes in, from clean traces to full strength.
+    """
+
+    families: Mapping[str, float]
+    laundering: LaunderingPolicy = field(default_factory=LaunderingPolicy)
+    soften_real_p: float = 0.2
+    ramp_epochs: int = 4
+
+
+class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
+    """One real and one fake per item, through the same random chain and the same window.
+
+    Every draw is a function of (seed, epoch, index) alone, so a resumed run sees what an
+    uninterrupted one would have seen. Call `set_epoch` before each epoch.
+
+    Args:
+        crops: of the whole index; only items of split `train` are used.
+        spec: the network's input contract.
+        settings: see `PairSettings`.
+        repeats: how often each real occurs in one epoch.
+
+    Raises:
+        ConfigError: a family is unknown, or the index has no training reals.
+    """
+
+    def __init__(
+        self, crops: Crops, spec: InputSpec, settings: PairSettings, *, seed: int, repeats: int = 1
+    ) -> None:
+        self.crops, self.spec, self.settings, self.seed = crops, spec, settings, seed
+        self.epoch = 0
+        train = [i for i in crops.where(lambda item: item.split == "train")]
+        self.reals = [i for i in train if crops.items[i].label == 0] * repeats
+        self.pools = {
+            name: [i for i in train if crops.items[i].generator == name]
+            for name in settings.families
+            if name not in FAMILIES
+        }
+        empty = [name for name, pool in self.pools.items() if not pool]
+        if empty or not self.reals:
+            known = sorted({*FAMILIES, *(i.generator for i in crops.items if i.generator)})
+            raise ConfigError(
+                f"No training items for {', '.join(empty) or 'the real class'}.",
+                f"Families that can be trained on with this index: {', '.join(known)}.",
+            )
+        self.names = list(settings.families)
+        weights = np.array([settings.families[name] for name in self.names], float)
+        self.weights = weights / weights.sum()
+
+    def __len__(self) -> int:
+        return len(self.reals)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Move on to the draws of another epoch."""
+        self.epoch = epoch
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        family = int(rng.choice(len(self.names), p=self.weights))
+        real, fake = self._pair(self.reals[index], self.names[family], rng)
+        strength = min(1.0, self.epoch / max(1, self.settings.ramp_epochs))
+        if rng.random() < self.settings.soften_real_p:
+            real = soften(real, rng)
+        chain = self.settings.laundering.draw(rng, strength)
+        offset = (float(rng.random()), float(rng.random()))
+        flip = rng.random() < 0.5
+        views = [to_views(chain(image), self.spec, offset=offset) for image in (real, fake)]
+        return {
+            **_as_tensors(views, flip),
+            "label": torch.tensor([0, 1]),
+            "family": torch.tensor([-1, family]),
+        }
+
+    def _pair(self, real: int, family: str, rng: Generator) -> tuple[UInt8Image, UInt8Image]:
+        face, points = self.crops.image(real), self.crops.landmarks[real]
+        if family in self.pools:
+            pool = self.pools[family]
+            other = self.crops.image(pool[int(rng.integers(len(pool)))])
+            return _bounded(face, points, rng)[0], _bounded(other, points, rng)[0]
+        face, points = _bounded(face, points, rng)
+        fake, _ = FAMILIES[family](face, dense_landmarks(points), rng)
+        return face, fake
+
+
+def _bounded(
+    face: UInt8Image, points: FloatArray, rng: Generator
+) -> tuple[UInt8Image, FloatArray]:
+    """Reduce a large crop, usually, to a random size at which the window holds the face."""
+    side = face.shape[0]
+    if side <= LARGE or rng.random() < 0.2:
+        return face, points
+    target = int(rng.integers(180, 300))
+    kernel = (cv2.INTER_AREA, cv2.INTER_LANCZOS4)[int(rng.integers(2))]
+    return cv2.resize(face, (target, target), interpolation=kernel), points * (target / side)
+
+
+def soften(image: UInt8Image, rng: Generator) -> UInt8Image:
+    """What happens to reals every day and proves nothing: mild blur, or enlargement."""
+    if rng.random() < 0.5:
+        return gaussian_blur(image, float(rng.uniform(0.4, 1.3)))
+    side = image.shape[0]
+    small = max(16, round(side / float(rng.uniform(1.2, 2.2))))
+    kernels = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
+    reduced = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
+    return cv2.resize(reduced, (side, side), interpolation=kernels[int(rng.integers(3))])
+
+
+def _as_tensors(views: Sequence[Views], flip: bool) -> dict[str, torch.Tensor]:
+    """(2, n, n, 3) uint8 per view, mirrored or not."""
+    stacked = {name: np.stack([v[name] for v in views]) for name in views[0]}
+    return {
+        name: torch.from_numpy(np.ascontiguousarray(a[:, :, ::-1] if flip else a))
+        for name, a in stacked.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringSet:
+    """Pictures to be scored once, in a fixed order.
+
+    Attributes:
+        name: `real`, a family, or a control such as `real/blurred`.
+        views: one per picture.
+        label: 0 or 1, the same for all.
+        sources: one per picture.
+    """
+
+    name: str
+    views: list[Views]
+    label: int
+    sources: list[str]
+
+
+def laundered(image: UInt8Image, rng: Generator) -> UInt8Image:
+    """JPEG at quality 90 on a random grid: what every scored picture goes through."""
+    return jpeg(image, 90, "4:2:0", (int(rng.integers(8)), int(rng.integers(8))))
+
+
+def scoring_sets(
+    crops: Crops, spec: InputSpec, split: str, *, seed: int = 0, controls: bool = True
+) -> list[ScoringSet]:
+    """Reals, every family of fakes and the three controls of one split, all laundered alike.
+
+    Args:
+        crops: of the whole index.
+        spec: the network's input contract.
+        split: `val` or `test`.
+        seed: of the synthetic fakes; the same seed gives the same pictures.
+        controls: add reals that were re-encoded (JPEG q70), blurred (sigma 1.2) and grid-shifted.
+    """
+    reals = crops.where(lambda item: item.split == split and item.label == 0)
+    sets = [_set("real", crops, reals, 0, spec, seed, lambda image, points, rng: image)]
+    for name, family in FAMILIES.items():
+        sets.append(
+            _set(
+                name,
+                crops,
+                reals,
+                1,
+                spec,
+                seed,
+                lambda image, points, rng, make=family: make(image, dense_landmarks(points), rng)[
+                    0
+                ],
+            )
+        )
+    for name in sorted({item.generator for item in crops.items if item.generator}):
+        fakes = crops.where(lambda item, g=name: item.split == split and item.generator == g)
+        sets.append(_set(name, crops, fakes, 1, spec, seed, lambda image, points, rng: image))
+    if controls:
+        changes = {
+            "real/re-encoded": lambda image, points, rng: jpeg(image, 70),
+            "real/blurred": lambda image, points, rng: gaussian_blur(image, 1.2),
+            "real/grid-shifted": lambda image, points, rng: grid_shift(image, 3, 5),
+        }
+        for name, change in changes.items():
+            sets.append(_set(name, crops, reals, 0, spec, seed, change))
+    return sets
+
+
+def _set(name, crops, indices, label, spec, seed, change):  # type: ignore[no-untyped-def]
+    views, sources = [], []
+    for index in indices:
+        rng = np.random.default_rng([seed, 7, index])
+        face, points = _bounded(crops.image(index), crops.landmarks[index], rng)
+        views.append(to_views(laundered(change(face, points, rng), rng), spec))
+        sources.append(crops.items[index].source)
+    return ScoringSet(name, views, label, sources)

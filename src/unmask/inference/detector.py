@@ -1,0 +1,231 @@
+"""The detector: an image or video in, a result out. Nothing here is ever omitted or made up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from unmask.errors import ConfigError, MediaError
+from unmask.faces import FaceDetector, MTCNNDetector
+from unmask.inference.explain import Evidence, explain
+from unmask.inference.faces import FoundFaces, find_in_frames
+from unmask.inference.settings import Settings, choose_device, locate_weights
+from unmask.inference.verdict import Scored, assemble, failed
+from unmask.media import Failure, Media, try_decode
+from unmask.models.checkpoint import Card, load_checkpoint, predict
+from unmask.results import InputInfo, Result, Run
+from unmask.transforms.preprocess import to_tensors, to_views
+from unmask.types import Crop, Frame
+
+BATCH = 16
+EVIDENCE_PER_FACE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A result with what to look at beside it; `evidence` is empty unless it was asked for."""
+
+    result: Result
+    evidence: tuple[Evidence, ...] = ()
+
+
+class Detector:
+    """Judges faces. Built once, used for many inputs.
+
+    Args:
+        model: network in eval mode.
+        card: its card, with a decision.
+        settings: how inputs are sampled and scored.
+        device: as torch names it.
+        face_detector: finds the faces; the packaged MTCNN by default.
+
+    Raises:
+        ConfigError: the card has no decision: its thresholds were never fitted.
+
+    >>> from unmask import Detector
+    >>> Detector.from_pretrained().scan("missing.jpg").reasons
+    ['missing']
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        card: Card,
+        *,
+        settings: Settings | None = None,
+        device: str = "cpu",
+        face_detector: FaceDetector | None = None,
+    ) -> None:
+        if card.decision is None:
+            raise ConfigError(
+                f"The model {card.name} has no thresholds: they were never fitted.",
+                "Train it with `unmask train`, which fits them on validation items.",
+            )
+        # channels_last is free speed on CPU and GPU
+        self._network = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network.eval()
+        self.card, self.decision = card, card.decision
+        self.settings = settings or Settings()
+        self.device = device
+        self._faces = face_detector or MTCNNDetector(device=device)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | Path = "unmask-default",
+        *,
+        device: str = "auto",
+        max_frames: int = 32,
+        precision: str = "float32",
+    ) -> Detector:
+        """Load a packaged model by name, or any checkpoint by the path of its weights.
+
+        Args:
+            model: name, or path of a `.safetensors` file with its card beside it.
+            device: `auto` takes a GPU when there is one; else `cpu`, `cuda`, `cuda:1`, `mps`.
+            max_frames: frames looked at per video, spread evenly over it.
+            precision: `float32`, or `bfloat16`, about twice as fast and slightly different.
+
+        Raises:
+            ConfigError: unknown model, device or precision.
+            CheckpointError: weights or card missing or damaged.
+        """
+        settings = Settings.checked(max_frames=max_frames, precision=precision)
+        network, card = load_checkpoint(locate_weights(model))
+        return cls(network, card, settings=settings, device=choose_device(device))
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self.card.name
+
+    @property
+    def weights_sha256(self) -> str:
+        """Hash of the weights file."""
+        return self.card.weights_sha256
+
+    @property
+    def settings_sha256(self) -> str:
+        """Hash of everything beside the weights that a score or verdict depends on."""
+        return self.settings.sha256(self.decision)
+
+    @property
+    def max_frames(self) -> int:
+        """Frames looked at per video."""
+        return self.settings.max_frames
+
+    def scan(self, path: str | Path) -> Result:
+        """Decode one file in this process and judge it; a file that fails gives its reason."""
+        media = try_decode(path, max_frames=self.settings.max_frames)
+        return self.examine([media])[0].result
+
+    def scan_frames(self, frames: Sequence[Frame], *, name: str = "frames") -> Result:
+        """Judge frames that are in memory: one is treated as a still, more as a video.
+
+        Args:
+            frames: in order of time.
+            name: what to call the input in the result.
+        """
+        if not frames:
+            raise ConfigError("scan_frames needs at least one frame.")
+        width, height = frames[0].size
+        kind = "image" if len(frames) == 1 else "video"
+        info = InputInfo(path=name, media=kind, width=width, height=height)  # type: ignore[arg-type]  # one of two literals
+        return self.examine([Media(info, tuple(frames))])[0].result
+
+    def examine(
+        self, items: Sequence[Media | Failure], *, evidence: bool = False
+    ) -> list[Examined]:
+        """Judge a batch of decoded inputs: one `Examined` each, in the same order.
+
+        Faces of all items share batches. An unexpected exception inside one item becomes its
+        result, with status `error`, and costs the others nothing.
+
+        Args:
+            items: as from `media.DecodePool`.
+            evidence: also make heatmaps and frequency views.
+        """
+        started = time.perf_counter()
+        found = [self._find(item) for item in items]
+        counts = [len(f.crops) if isinstance(f, FoundFaces) else 0 for f in found]
+        crops = [c for f in found if isinstance(f, FoundFaces) for c in f.crops]
+        try:
+            logits = np.split(self._logits(crops), np.cumsum(counts)[:-1])
+        except Exception as error:  # one bad item must not take the batch with it
+            if len(items) > 1:
+                return [self.examine([item], evidence=evidence)[0] for item in items]
+            broken = MediaError("error", "internal_error", f"{type(error).__name__}: {error}")
+            return [Examined(failed(items[0].info, broken, self._run(started, 1)))]
+        run = self._run(started, len(items))
+        return [
+            self._finish(item, f, values, run, evidence)
+            for item, f, values in zip(items, found, logits, strict=True)
+        ]
+
+    def _find(self, item: Media | Failure) -> FoundFaces | MediaError:
+        if isinstance(item, Failure):
+            return item.error
+        try:
+            return find_in_frames(item.frames, self._faces, self.settings)
+        except Exception as error:  # becomes this item's result
+            return MediaError("error", "internal_error", f"{type(error).__name__}: {error}")
+
+    def _logits(self, crops: Sequence[Crop]) -> NDArray[np.float64]:
+        spec, dtype = self.card.input, getattr(torch, self.settings.precision)
+        parts = [np.zeros(0)]
+        for start in range(0, len(crops), BATCH):
+            views = [to_views(crop.image, spec) for crop in crops[start : start + BATCH]]
+            inputs = to_tensors(views, spec)
+            parts.append(predict(self._network, inputs, device=self.device, precision=dtype)[0])
+        return np.concatenate(parts)
+
+    def _finish(
+        self,
+        item: Media | Failure,
+        found: FoundFaces | MediaError,
+        logits: NDArray[np.float64],
+        run: Run,
+        evidence: bool,
+    ) -> Examined:
+        if isinstance(found, MediaError):
+            return Examined(failed(item.info, found, run, item.frames_failed))
+        assert isinstance(item, Media)
+        scored = Scored(found.crops, found.tracks, logits)
+        result = assemble(item, scored, self.decision, run)
+        if not evidence or result.status != "scored":
+            return Examined(result)
+        frames = {frame.index: frame for frame in item.frames}
+        return Examined(
+            result,
+            tuple(
+                explain(
+                    self._network,
+                    self.card.input,
+                    self.decision,
+                    scored.tracks[i],
+                    frames[scored.crops[i].frame_index],
+                    scored.crops[i],
+                    float(scored.scores[i]),
+                )
+                for i in scored.telling(EVIDENCE_PER_FACE)
+            ),
+        )
+
+    def _run(self, started: float, items: int) -> Run:
+        from unmask import __version__
+
+        return Run(
+            tool=f"unmask {__version__}",
+            model=self.model,
+            weights_sha256=self.weights_sha256,
+            settings_sha256=self.settings_sha256,
+            device=self.device,
+            seconds=round((time.perf_counter() - started) / items, 4),
+        )

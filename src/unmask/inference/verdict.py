@@ -1,0 +1,172 @@
+"""From scored crops to a result: tracks, the deciding face, the verdict and its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unmask.errors import MediaError
+from unmask.inference import calibration
+from unmask.inference.explain import log_bands
+from unmask.media import Media
+from unmask.metrics.calibration import sigmoid
+from unmask.models.checkpoint import Decision
+from unmask.results import (
+    REASONS,
+    Coverage,
+    FaceFrame,
+    FaceTrack,
+    InputInfo,
+    Result,
+    Run,
+)
+from unmask.types import Crop
+
+MIN_VIDEO_FRAMES = 3
+"""A face seen in fewer frames of a video does not decide it while another is seen more often."""
+MAX_STRANGE_BANDS = 3
+"""With more of its 14 band energies outside the limits, a face is out of domain."""
+QUALITY_REASONS = {"too_small": "face_too_small", "too_blurry": "too_blurry", "too_dark": "too_dark"}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Crops with their track and logit, all of the same length, in order of time."""
+
+    crops: Sequence[Crop]
+    tracks: Sequence[int]
+    logits: NDArray[np.float64]
+
+    @cached_property
+    def scores(self) -> NDArray[np.float64]:
+        """P(fake) of each crop."""
+        return sigmoid(self.logits)
+
+    @cached_property
+    def members(self) -> dict[int, list[int]]:
+        """Track id -> its crops, in order of time."""
+        grouped: dict[int, list[int]] = {}
+        for index, track in enumerate(self.tracks):
+            grouped.setdefault(track, []).append(index)
+        return dict(sorted(grouped.items()))
+
+    def good(self, track: int) -> list[int]:
+        """The crops of a track without a quality flag; all of them if every one has a flag."""
+        clean = [i for i in self.members[track] if not self.crops[i].quality]
+        return clean or self.members[track]
+
+    def track_logit(self, track: int) -> float:
+        """Mean logit over the good crops.
+
+        The mean of logits is the log of the product of the frames' odds, scaled back to one
+        frame: it pools frames as repeated looks at the same face, so a video's score stays on
+        the scale the thresholds were fitted on, and one frame that goes wrong cannot decide.
+        """
+        return float(np.mean(self.logits[self.good(track)]))
+
+    def deciding(self) -> int:
+        """The track with the highest score: one manipulated face makes a manipulated picture.
+
+        Tracks of fewer than `MIN_VIDEO_FRAMES` frames (passers-by, false detections) stand back
+        when a longer one exists.
+        """
+        longest = max(len(m) for m in self.members.values())
+        need = min(MIN_VIDEO_FRAMES, longest)
+        return max(
+            (t for t, m in self.members.items() if len(m) >= need),
+            key=lambda t: (self.track_logit(t), -t),
+        )
+
+    def telling(self, per_track: int) -> list[int]:
+        """For each track, the good crops nearest to its highest score, in order of time."""
+        chosen: list[int] = []
+        for track in self.members:
+            ranked = sorted(self.good(track), key=lambda i: -self.logits[i])
+            chosen += sorted(ranked[:per_track])
+        return chosen
+
+
+def failed(info: InputInfo, error: MediaError, run: Run, frames_failed: int = 0) -> Result:
+    """The result of an input that could not be scored."""
+    return Result(
+        input=info,
+        status=error.status,
+        reasons=[error.reason],
+        message=str(error).replace("\n  ", " "),
+        coverage=Coverage(frames_failed=frames_failed),
+        run=run,
+    )
+
+
+def assemble(media: Media, scored: Scored, decision: Decision, run: Run) -> Result:
+    """Put a scored input's result together."""
+    track = scored.deciding()
+    logit = scored.track_logit(track)
+    in_domain = _in_domain([scored.crops[i] for i in scored.good(track)], decision)
+    doubts = _doubts(media, scored, track, in_domain)
+    score = float(sigmoid(logit))
+    reasons = list(dict.fromkeys([*media.reasons, *doubts]))
+    return Result(
+        input=media.info,
+        status="scored",
+        reasons=reasons,
+        message="; ".join(REASONS[r] for r in reasons) or None,
+        verdict=calibration.verdict_of(score, decision, reliable=not doubts),
+        score=score,
+        calibrated=calibration.calibrated(logit, decision, in_domain=in_domain),
+        threshold=calibration.threshold(decision),
+        coverage=Coverage(
+            frames_read=len(media.frames),
+            frames_failed=media.frames_failed,
+            faces_scored=len(scored.crops),
+        ),
+        faces=[_track(scored, t) for t in scored.members],
+        run=run,
+    )
+
+
+def _doubts(media: Media, scored: Scored, track: int, in_domain: bool) -> list[str]:
+    """Reasons not to rest a verdict on the deciding face."""
+    doubts = []
+    flags = [scored.crops[i].quality for i in scored.members[track]]
+    if all(flags):
+        named = {flag for quality in flags for flag in quality}
+        doubts += [reason for flag, reason in QUALITY_REASONS.items() if flag in named]
+    if media.info.media == "video" and len(flags) < MIN_VIDEO_FRAMES:
+        doubts.append("too_few_frames")
+    if not in_domain:
+        doubts.append("out_of_domain")
+    return doubts
+
+
+def _in_domain(crops: Sequence[Crop], decision: Decision) -> bool:
+    """Whether the band energies are like those of the reals the decision was fitted on."""
+    bands = np.median([log_bands(crop.image) for crop in crops], axis=0)
+    limits = np.asarray(decision.band_limits)
+    strange = (bands < limits[:, 0]) | (bands > limits[:, 1])
+    return int(strange.sum()) <= MAX_STRANGE_BANDS
+
+
+def _track(scored: Scored, track: int) -> FaceTrack:
+    members = scored.members[track]
+    times = [scored.crops[i].time for i in members]
+    return FaceTrack(
+        id=track,
+        score=float(sigmoid(scored.track_logit(track))),
+        start_s=times[0],
+        end_s=times[-1],
+        frames=[
+            FaceFrame(
+                index=scored.crops[i].frame_index,
+                t=scored.crops[i].time,
+                box=tuple(round(float(v), 2) for v in scored.crops[i].face.box),  # type: ignore[arg-type]  # four of them
+                score=float(scored.scores[i]),
+                quality="+".join(scored.crops[i].quality) or "ok",
+            )
+            for i in members
+        ],
+    )

@@ -1,0 +1,191 @@
+"""Weights as safetensors with a card beside them: what the network is, and what was measured.
+
+`NAME.safetensors` holds the tensors and, as metadata, the architecture and its configuration;
+`NAME.json` is the card. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from unmask.errors import CheckpointError
+from unmask.models.registry import model_spec
+from unmask.transforms.preprocess import InputSpec
+
+FORMAT = "unmask.checkpoint/1"
+
+
+class Decision(BaseModel):
+    """How a logit becomes a probability and a verdict, fitted on held-out validation items.
+
+    Attributes:
+        slope, bias: p_fake = sigmoid(slope * logit + bias), classes weighing the same.
+        flag, clear: thresholds on the score sigmoid(logit).
+        fpr_at_flag, ci95: share of the validation reals at or above `flag`, and its interval.
+        measured_on, domain: the data, in words for a report.
+        bands: (14, 3) 5th, 50th and 95th percentile of the log10 band energies of those reals.
+        band_limits: (14, 2) outside of which in several bands a face is out of domain.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    slope: float
+    bias: float
+    flag: float = Field(ge=0, le=1)
+    clear: float = Field(ge=0, le=1)
+    fpr_at_flag: float
+    ci95: tuple[float, float]
+    measured_on: str
+    domain: str
+    bands: list[tuple[float, float, float]] = Field(min_length=14, max_length=14)
+    band_limits: list[tuple[float, float]] = Field(min_length=14, max_length=14)
+
+
+class Card(BaseModel):
+    """The model card, for machines; `docs` render it for people."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: str = FORMAT
+    name: str
+    architecture: str
+    config: dict[str, Any]
+    input: InputSpec
+    summary: str = ""
+    licence: str = "unspecified"
+    weights_sha256: str = ""
+    parameters: int = 0
+    training: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+    limitations: list[str] = []
+    decision: Decision | None = None
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def card_path(weights: Path) -> Path:
+    """Where the card of a weights file lies."""
+    return weights.with_suffix(".json")
+
+
+def save_checkpoint(path: Path, model: nn.Module, card: Card, *, half: bool = False) -> Card:
+    """Write weights and card; returns the card with hash and parameter count filled in.
+
+    Args:
+        path: ends in `.safetensors`.
+        model: its state becomes the file.
+        card: what to say about it.
+        half: store floating-point tensors as float16; they are read back as float32.
+
+    Raises:
+        CheckpointError: `path` has another suffix.
+    """
+    if path.suffix != ".safetensors":
+        raise CheckpointError(f"Weights are written as .safetensors, not {path.name}.")
+    state = {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor)
+        .detach()
+        .cpu()
+        .contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+    described = {"architecture": card.architecture, "config": card.config}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(state, path, metadata={"format": FORMAT, "unmask": json.dumps(described)})
+    done = card.model_copy(
+        update={
+            "weights_sha256": file_sha256(path),
+            "parameters": sum(p.numel() for p in model.parameters()),
+        }
+    )
+    write_card(path, done)
+    return done
+
+
+def write_card(weights: Path, card: Card) -> None:
+    """Write the card beside its weights file."""
+    card_path(weights).write_text(card.model_dump_json(indent=1) + "\n", "utf-8")
+
+
+def read_card(path: Path) -> Card:
+    """The card of a weights file (or the card file itself).
+
+    Raises:
+        CheckpointError: missing, or not a card.
+    """
+    path = card_path(path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"There is no model card {path}.",
+            "A .safetensors file needs its .json card beside it: copy both.",
+        )
+    try:
+        return Card.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise CheckpointError(f"{path} is not a model card: {error}") from error
+
+
+def load_checkpoint(path: Path) -> tuple[nn.Module, Card]:
+    """Build the network a weights file describes, and load it, in eval mode and float32.
+
+    Raises:
+        CheckpointError: file or card missing, damaged, of different makes, or altered since the
+            card was written.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"There are no weights {path}.", "Give a .safetensors file written by unmask train."
+        )
+    card = read_card(path)
+    if file_sha256(path) != card.weights_sha256:
+        raise CheckpointError(
+            f"{path} is not the file its card describes (SHA-256 differs).",
+            "The weights were damaged or exchanged: fetch weights and card again.",
+        )
+    spec = model_spec(card.architecture)
+    model = spec.create(config=type(spec.config).model_validate(card.config))
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        model.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in state.items()})
+    except (SafetensorError, RuntimeError) as error:
+        raise CheckpointError(f"{path} does not fit {card.architecture}: {error}") from error
+    return model.eval(), card
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module,
+    inputs: dict[str, torch.Tensor],
+    *,
+    device: str = "cpu",
+    precision: torch.dtype = torch.float32,
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Logits (N,) float64 and embeddings (N, D) float32 of one batch of `to_tensors`.
+
+    Args:
+        model: in eval mode, on `device`.
+        inputs: `rgb` and `native`.
+        device: as torch names it.
+        precision: bfloat16 is about twice as fast on recent CPUs and moves scores slightly.
+    """
+    fast = precision != torch.float32
+    rgb = inputs["rgb"].to(device, memory_format=torch.channels_last)
+    with torch.autocast(device_type=torch.device(device).type, dtype=precision, enabled=fast):
+        output = model(rgb, inputs["native"].to(device))
+    return output.logit.double().cpu().numpy(), output.embedding.float().cpu().numpy()

@@ -1,0 +1,224 @@
+"""Rich residual statistics and a small head: the steganalysis line, as one torch module.
+
+Co-occurrences of truncated, quantised noise residuals (Fridrich & Kodovsky 2012, "Rich models for
+steganalysis of digital images"; SPAM, Pevny et al. 2010) see what interpolation, convolution and
+compression do to neighbouring pixels, and need very few training pictures. Here they are taken
+separately over the inner face and what surrounds it, so that a face that was put in shows as a
+disagreement, and joined by the residual's autocorrelation (up-sampling is periodic) and by the
+block DCT's band statistics. A head of the same form as AIRL's turns them into logit and embedding.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from unmask.models.airl import AIRLOutput
+from unmask.transforms.dct import BLOCK, BlockDCT
+
+LEVELS = 5
+"""Residuals are quantised to -2 .. 2."""
+LAGS = 9
+"""Autocorrelation is taken at 0 .. 8 pixels in both directions."""
+
+FILTERS: dict[str, tuple[tuple[float, ...], ...]] = {
+    "first": ((-1.0, 1.0),),
+    "second": ((0.5, -1.0, 0.5),),
+    "square": ((-0.25, 0.5, -0.25), (0.5, -1.0, 0.5), (-0.25, 0.5, -0.25)),
+}
+"""High-pass kernels, horizontal; `square` is its own transpose. Scaled to a central weight of 1."""
+
+
+class RichConfig(BaseModel):
+    """What is measured, and the head's size.
+
+    Attributes:
+        steps: quantisation steps in grey levels, luma; chroma uses the first only.
+        inner: semi-axes of the ellipse of the inner face, relative to the window's side.
+        fused, dropout, projection: the head, as in `AIRLConfig`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: tuple[float, ...] = (1.0, 2.0)
+    inner: tuple[float, float] = (0.30, 0.38)
+    fused: int = Field(256, ge=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
+    projection: int = Field(128, ge=1)
+
+
+@cache
+def triple_classes() -> NDArray[np.int64]:
+    """Class of each of the 125 triples under reversal and change of sign: (125,), 39 classes."""
+    names: dict[tuple[int, ...], int] = {}
+    classes = np.empty(LEVELS**3, np.int64)
+    for index in range(LEVELS**3):
+        t = (index // 25 - 2, index // 5 % 5 - 2, index % 5 - 2)
+        minus = tuple(-v for v in t)
+        canonical = min(t, t[::-1], minus, minus[::-1])
+        classes[index] = names.setdefault(canonical, len(names))
+    return classes
+
+
+def ycbcr(rgb: Tensor) -> Tensor:
+    """JPEG's YCbCr (BT.601, full range, chroma centred on 0): (N, 3, H, W) -> the same."""
+    matrix = rgb.new_tensor(
+        [
+            [0.299, 0.587, 0.114],
+            [-0.168736, -0.331264, 0.5],
+            [0.5, -0.418688, -0.081312],
+        ]
+    )
+    return torch.einsum("dc,nchw->ndhw", matrix, rgb)
+
+
+def quantise(residual: Tensor, step: float) -> Tensor:
+    """Levels 0 .. 4 of residual / step, rounded and truncated at +-2: uint8, same shape."""
+    return (residual / step).round_().clamp_(-2, 2).add_(2).to(torch.uint8)
+
+
+def cooccurrence(levels: Tensor, region: Tensor) -> Tensor:
+    """How often each triple of neighbours along a row occurs, per region.
+
+    Triples are indexed in uint8 (125 per region fit), because this is the network's hot loop.
+
+    Args:
+        levels: (N, H, W) uint8 of `quantise`.
+        region: (H, W) uint8, 0 inner and 1 outer.
+
+    Returns:
+        (N, 2, 125) float32, each region's frequencies summing to 1.
+    """
+    keys = levels[..., :-2] * 25 + levels[..., 1:-1] * 5 + levels[..., 2:]
+    keys = keys + region[:, 1:-1] * LEVELS**3
+    counts = [torch.bincount(k.flatten(), minlength=2 * LEVELS**3) for k in keys]
+    table = torch.stack(counts).view(-1, 2, LEVELS**3).float()
+    return table / table.sum(2, keepdim=True).clamp_min(1)
+
+
+def autocorrelation(residual: Tensor) -> Tensor:
+    """Circular autocorrelation at lags 0 .. 8 by 0 .. 8 without (0, 0): (N, H, W) -> (N, 80).
+
+    Both diagonal directions are averaged, since faces may be mirrored. Relative to lag 0.
+    """
+    spectrum = torch.fft.rfft2(residual - residual.mean(dim=(1, 2), keepdim=True))
+    full = torch.fft.irfft2(spectrum.abs().square(), s=residual.shape[1:])
+    mirrored = torch.roll(torch.flip(full, (2,)), 1, 2)
+    corner = (full + mirrored)[:, :LAGS, :LAGS] / 2
+    corner = corner / corner[:, :1, :1].clamp_min(1e-6)
+    return corner.flatten(1)[:, 1:]
+
+
+class RichFeatures(nn.Module):
+    """(N, 3, H, W) RGB in [0, 255] -> (N, D) statistics. Nothing in it is learned."""
+
+    merge: Tensor
+
+    def __init__(self, config: RichConfig) -> None:
+        super().__init__()
+        self.config = config
+        keep = torch.ones(BLOCK, BLOCK, dtype=torch.bool)
+        keep[0, 0] = False
+        self.dct = BlockDCT("channels", keep)
+        merge = F.one_hot(torch.from_numpy(triple_classes())).float()
+        self.register_buffer("merge", merge, persistent=False)
+        with torch.no_grad():
+            self.size = self(torch.zeros(1, 3, 64, 64)).shape[1]
+
+    def forward(self, native: Tensor) -> Tensor:
+        with torch.autocast(device_type=native.device.type, enabled=False):
+            planes = ycbcr(native.float())
+            region = self._region(planes)
+            parts = []
+            for channel in range(3):
+                steps = self.config.steps if channel == 0 else self.config.steps[:1]
+                parts += self._tables(planes[:, channel], steps, region)
+            square = _filtered(planes[:, 0], FILTERS["square"])
+            parts.append(autocorrelation(square.clamp(-8, 8)))
+            power = self.dct(planes[:, :1]).square().mean(dim=(2, 3))
+            parts.append(torch.log10(power + 0.05))
+            return torch.cat(parts, dim=1)
+
+    def _tables(self, plane: Tensor, steps: tuple[float, ...], region: Tensor) -> list[Tensor]:
+        """Square roots (Hellinger) of all co-occurrence tables, and inner minus outer.
+
+        A picture's rows with the horizontal kernel and its columns with the vertical one are one
+        table, since neither direction is special; so are rows with the vertical one and columns
+        with the horizontal one.
+        """
+        tables = []
+        for name, kernel in FILTERS.items():
+            across = _filtered(plane, kernel)
+            down = across if name == "square" else _filtered(plane.mT, kernel).mT
+            for step in steps:
+                rows, columns = quantise(across, step), quantise(down, step)
+                tables.append(cooccurrence(rows, region) + cooccurrence(columns.mT, region.T))
+                if name != "square":
+                    tables.append(cooccurrence(columns, region) + cooccurrence(rows.mT, region.T))
+        roots = [(table @ self.merge / 2).sqrt() for table in tables]
+        return [r.flatten(1) for r in roots] + [r[:, 0] - r[:, 1] for r in roots]
+
+    def _region(self, planes: Tensor) -> Tensor:
+        height, width = planes.shape[2:]
+        y = (torch.arange(height, device=planes.device) + 0.5) / height - 0.5
+        x = (torch.arange(width, device=planes.device) + 0.5) / width - 0.5
+        a, b = self.config.inner
+        return ((x[None, :] / a).square() + (y[:, None] / b).square() > 1).to(torch.uint8)
+
+
+def _filtered(plane: Tensor, kernel: tuple[tuple[float, ...], ...]) -> Tensor:
+    """Correlate (N, H, W) with a small kernel, borders repeated, same size."""
+    weight = plane.new_tensor(kernel)[None, None]
+    height, width = weight.shape[2:]
+    left, top = (width - 1) // 2, (height - 1) // 2
+    padded = F.pad(
+        plane[:, None], (left, width - 1 - left, top, height - 1 - top), mode="replicate"
+    )
+    return F.conv2d(padded, weight)[:, 0]
+
+
+class RichNet(nn.Module):
+    """Rich statistics, standardised, and a small fused head.
+
+    Shape:
+        `rgb` is ignored; `native` (N, 3, n, n) in [0, 255] -> `AIRLOutput`.
+    """
+
+    def __init__(
+        self,
+        config: RichConfig | None = None,
+        *,
+        pretrained: bool = False,
+        backbone_weights: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config = config or RichConfig()
+        self.statistics = RichFeatures(config)
+        self.standardise = nn.BatchNorm1d(self.statistics.size, affine=False, momentum=0.02)
+        self.fusion = nn.Sequential(
+            nn.Dropout(config.dropout),
+            nn.Linear(self.statistics.size, config.fused),
+            nn.BatchNorm1d(config.fused),
+            nn.ReLU(inplace=True),
+            nn.Dropout(config.dropout),
+        )
+        self.logit = nn.Linear(config.fused, 1)
+        self.projection = nn.Linear(config.fused, config.projection)
+
+    def head(self, features: Tensor) -> AIRLOutput:
+        """From statistics to logit and embedding."""
+        with torch.autocast(device_type=features.device.type, enabled=False):
+            fused = self.fusion(self.standardise(features.float()).clamp(-6, 6))
+            return AIRLOutput(
+                self.logit(fused).squeeze(1), F.normalize(self.projection(fused), dim=1)
+            )
+
+    def forward(self, rgb: Tensor, native: Tensor) -> AIRLOutput:
+        return self.head(self.statistics(native))

@@ -1,0 +1,152 @@
+"""Scan on one machine: decoding in worker processes, judging in this one, results in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from unmask.errors import MediaError
+from unmask.media.decoded import Failure, Media
+from unmask.results import InputInfo, Result
+from unmask.scan.sources import shown
+
+if TYPE_CHECKING:
+    from unmask.inference.explain import Evidence
+
+BATCH_FRAMES = 64
+BATCH_BYTES = 512 * 2**20
+BATCH_ITEMS = 64
+
+
+class Examined(Protocol):
+    """What a detector says about one input."""
+
+    @property
+    def result(self) -> Result: ...
+
+    @property
+    def evidence(self) -> Sequence[Evidence]: ...
+
+
+class Examiner(Protocol):
+    """The part of `unmask.inference.Detector` that a scan needs."""
+
+    @property
+    def weights_sha256(self) -> str: ...
+
+    @property
+    def settings_sha256(self) -> str: ...
+
+    def examine(
+        self, items: Sequence[Media | Failure], *, evidence: bool = False
+    ) -> Sequence[Examined]: ...
+
+
+class Earlier(Protocol):
+    """Results of earlier runs: the part of `unmask.scan.store.ResultsFile` that is read."""
+
+    def __contains__(self, path: object, /) -> bool: ...
+
+    def load(self, path: str) -> Result: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One input's result, and what to look at beside it.
+
+    Attributes:
+        result: of this input.
+        evidence: per face; empty when none was asked for, or the result is from an earlier run.
+        kept: the result is from an earlier run.
+    """
+
+    result: Result
+    evidence: tuple[Evidence, ...] = ()
+    kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done for which input.
+
+    Attributes:
+        paths: all inputs, in order.
+        failures: of those, the ones that need no decoding to know they fail.
+        earlier: holds the results of those that were done before; None when there are none.
+    """
+
+    paths: Sequence[str]
+    failures: Mapping[str, MediaError] = field(default_factory=dict)
+    earlier: Earlier | None = None
+
+    def load(self, path: str) -> Result | None:
+        """The earlier result of an input, if there is one."""
+        return self.earlier.load(path) if self.earlier and path in self.earlier else None
+
+    def needs_decoding(self, path: str) -> bool:
+        """Whether only the file's content can tell."""
+        return path not in self.failures and not (self.earlier and path in self.earlier)
+
+
+Decode = Callable[[Iterable[str]], Iterator[Media | Failure]]
+
+
+def scan(
+    plan: Plan, detector: Examiner, decode: Decode, *, evidence: bool = False
+) -> Iterator[Outcome]:
+    """Judge every input of a plan, in its order, exactly one outcome each.
+
+    Memory: a batch is closed at `BATCH_FRAMES` frames, `BATCH_ITEMS` inputs or `BATCH_BYTES` of
+    pixels, whichever comes first, so at most that and one more input is held here, beside the
+    look-ahead of `decode`. It does not grow with the number of inputs.
+
+    Args:
+        plan: the inputs.
+        detector: judges the frames.
+        decode: paths to frames, one per path and in order (`DecodePool.map`).
+        evidence: also give heatmaps and the like.
+    """
+    batch: list[Media | Failure | Result] = []
+    frames = pixels = 0
+    for item in _items(plan, decode):
+        batch.append(item)
+        if isinstance(item, Media):
+            frames += len(item.frames)
+            pixels += sum(frame.image.nbytes for frame in item.frames)
+        if frames >= BATCH_FRAMES or pixels >= BATCH_BYTES or len(batch) >= BATCH_ITEMS:
+            yield from _judge(batch, detector, evidence)
+            batch, frames, pixels = [], 0, 0
+    yield from _judge(batch, detector, evidence)
+
+
+def _items(plan: Plan, decode: Decode) -> Iterator[Media | Failure | Result]:
+    """Each input as it is before judging: decoded, failed, or done in an earlier run."""
+    decoded = iter(decode(path for path in plan.paths if plan.needs_decoding(path)))
+    for path in plan.paths:
+        earlier = plan.load(path)
+        if earlier is not None:
+            yield earlier
+        elif path in plan.failures:
+            yield Failure(InputInfo(path=shown(path)), plan.failures[path])
+        else:
+            item = next(decoded, None)
+            if item is None:
+                raise RuntimeError(f"decoding ended before {shown(path)}")
+            yield item
+
+
+def _judge(
+    batch: Sequence[Media | Failure | Result], detector: Examiner, evidence: bool
+) -> Iterator[Outcome]:
+    fresh = [item for item in batch if not isinstance(item, Result)]
+    judged = list(detector.examine(fresh, evidence=evidence)) if fresh else []
+    if len(judged) != len(fresh):
+        raise RuntimeError(f"the detector gave {len(judged)} results for {len(fresh)} inputs")
+    answers = iter(judged)
+    for item in batch:
+        if isinstance(item, Result):
+            yield Outcome(item, kept=True)
+        else:
+            answer = next(answers)
+            yield Outcome(answer.result, tuple(answer.evidence))

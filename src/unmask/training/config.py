@@ -1,0 +1,114 @@
+"""A training run as data: one YAML file, checked before anything is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from unmask.errors import ConfigError
+from unmask.losses import Positives
+from unmask.models.registry import model_spec
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Section):
+    index: Path
+    """CSV or folder; relative to the configuration file."""
+    families: dict[str, Annotated[float, Field(gt=0)]] = {"self_blend": 1.0, "reupsample": 1.0}
+    """What the fakes are, with weights: synthesis families, or generators of the index."""
+    sources: list[str] | None = None
+    """Use only items of these sources (reals and their fakes); all when null."""
+    soften_real_p: Annotated[float, Field(ge=0, le=1)] = 0.2
+    ramp_epochs: Annotated[int, Field(ge=0)] = 4
+    """Epochs over which laundering comes in."""
+    window: Annotated[int, Field(ge=64, le=512)] | None = None
+    """Side of the training window in pixels; the network's own when null."""
+    repeats: Annotated[int, Field(ge=1)] = 1
+    """How often each real occurs in an epoch."""
+    workers: Annotated[int, Field(ge=0)] = 1
+    """Loader processes."""
+
+
+class OptimConfig(_Section):
+    epochs: Annotated[int, Field(ge=1)] = 50
+    batch_size: Annotated[int, Field(ge=4)] = 32
+    """Pictures per step, half of them real."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    backbone_lr_factor: Annotated[float, Field(gt=0)] = 0.1
+    """Learning rate of a pretrained RGB backbone relative to the rest; 1 from scratch."""
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    cosine: bool = False
+    """Cosine decay to zero over the epochs; constant otherwise, as in the AIRL paper."""
+    contrastive_weight: Annotated[float, Field(ge=0)] = 0.5
+    temperature: Annotated[float, Field(gt=0)] = 0.07
+    positives: Positives = "same_class"
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of a running average of the weights, which is what is validated and kept; 0 is off."""
+    precision: str = Field("32-true", pattern="^(32-true|bf16-mixed|16-mixed)$")
+
+
+class TrainConfig(_Section):
+    """See docs/training.md. `seed` fixes initial weights, draws and order."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    model: str = "airl_b4"
+    model_options: dict[str, Any] = {}
+    """Overrides of the network's configuration."""
+    pretrained: bool | None = None
+    """ImageNet weights: null follows the network's published recipe."""
+    backbone_weights: Path | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    select_on: list[str] | None = None
+    """Validation families whose mean AUC selects the checkpoint; the trained ones when null."""
+    licence: str = "unspecified"
+    """Licence of the weights: it follows from the training data."""
+    notes: str = ""
+    data: DataConfig
+    optim: OptimConfig = OptimConfig()
+
+    @model_validator(mode="after")
+    def _can_work(self) -> TrainConfig:
+        spec = model_spec(self.model)
+        spec.config.model_validate({**spec.config.model_dump(), **self.model_options})
+        if self.optim.batch_size % 2:
+            raise ValueError("optim.batch_size must be even: half of each batch is real")
+        unknown = set(self.select_on or ()) - set(self.data.families)
+        if unknown:
+            raise ValueError(
+                f"select_on may only name families that are trained on, not {sorted(unknown)}: "
+                "selection on anything else would leak the test"
+            )
+        return self
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read a YAML configuration; relative paths in it are relative to the file.
+
+    Raises:
+        ConfigError: no such file, not YAML, or a value that cannot work, each with its field.
+    """
+    if not path.is_file():
+        raise ConfigError(f"There is no configuration {path}.")
+    try:
+        raw = yaml.safe_load(path.read_text("utf-8"))
+        config = TrainConfig.model_validate(raw)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]
+        raise ConfigError(f"{path} cannot work:\n  " + "\n  ".join(lines)) from error
+    base = path.parent
+    weights = config.backbone_weights
+    return config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"index": base / config.data.index}),
+            "backbone_weights": None if weights is None else base / weights,
+        }
+    )

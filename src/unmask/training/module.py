@@ -1,0 +1,143 @@
+"""The Lightning module: cross-entropy plus contrastive loss, judged on validation families."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import lightning as L  # noqa: N812
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unmask.data.dataset import ScoringSet
+from unmask.losses import supervised_contrastive
+from unmask.metrics.ranking import auc
+from unmask.models.checkpoint import predict
+from unmask.training.config import OptimConfig
+from unmask.transforms.preprocess import InputSpec, normalise, to_tensors
+
+
+class DetectorModule(L.LightningModule):
+    """Trains any network of the registry that returns a logit and an embedding.
+
+    Args:
+        model: the network.
+        spec: its input contract, with the training window as native size.
+        optim: losses and optimiser.
+        validation: sets to score after every epoch; `real` among them.
+        beside: generator -> sources of the reals it is compared with.
+        select: families whose mean AUC is logged as `val/auc` and selects the checkpoint.
+        pretrained: the RGB backbone gets its own, lower learning rate.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        spec: InputSpec,
+        optim: OptimConfig,
+        validation: Sequence[ScoringSet],
+        beside: Mapping[str, Sequence[str]],
+        select: Sequence[str],
+        *,
+        pretrained: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.spec, self.optim = spec, optim
+        self.validation, self.beside, self.select = validation, beside, list(select)
+        self.pretrained = pretrained
+
+    def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
+        views = {k: batch[k].flatten(0, 1) for k in ("native", "rgb") if k in batch}
+        labels = batch["label"].flatten()
+        pixels = {k: v.permute(0, 3, 1, 2).float() for k, v in views.items()}
+        rgb = normalise(pixels.get("rgb", pixels["native"]), self.spec)
+        output = self.model(rgb.contiguous(memory_format=torch.channels_last), pixels["native"])
+        entropy = F.binary_cross_entropy_with_logits(output.logit, labels.float())
+        loss = entropy
+        self.log("train/cross_entropy", entropy, prog_bar=True, batch_size=len(labels))
+        if self.optim.contrastive_weight:
+            contrast = supervised_contrastive(
+                output.embedding,
+                labels,
+                temperature=self.optim.temperature,
+                positives=self.optim.positives,
+            )
+            self.log("train/contrastive", contrast, prog_bar=True, batch_size=len(labels))
+            loss = entropy + self.optim.contrastive_weight * contrast
+        self.log("train/loss", loss, batch_size=len(labels))
+        return loss
+
+    def validation_step(self, batch: Any, batch_index: int) -> None:
+        """Scores all sets at once: they are small, and AUC needs them whole."""
+        aucs = family_aucs(score_sets(self.model, self.validation, self.spec), self.beside)
+        for name, value in aucs.items():
+            self.log(f"val/auc/{name}", value, batch_size=1)
+        chosen = float(np.mean([aucs[name] for name in self.select]))
+        self.log("val/auc", chosen, prog_bar=True, batch_size=1)
+
+    def configure_optimizers(self) -> Any:
+        groups = self._parameter_groups()
+        optimiser = torch.optim.Adam(groups, weight_decay=self.optim.weight_decay)
+        total = int(self.trainer.estimated_stepping_batches)
+        warmup = int(self.optim.warmup_epochs * total / self.optim.epochs)
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / (warmup + 1)
+            if not self.optim.cosine:
+                return 1.0
+            progress = min(1.0, (step - warmup) / max(1, total - warmup))
+            return 0.5 * (1 + float(np.cos(np.pi * progress)))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        rate = self.optim.learning_rate
+        backbone = getattr(self.model, "rgb", None)
+        if backbone is None or not self.pretrained:
+            return [{"params": list(self.model.parameters()), "lr": rate}]
+        slow = list(backbone.parameters())
+        known = {id(p) for p in slow}
+        rest = [p for p in self.model.parameters() if id(p) not in known]
+        return [
+            {"params": slow, "lr": rate * self.optim.backbone_lr_factor},
+            {"params": rest, "lr": rate},
+        ]
+
+
+def score_sets(
+    model: nn.Module, sets: Sequence[ScoringSet], spec: InputSpec, *, batch: int = 32
+) -> dict[str, tuple[np.ndarray[Any, Any], ScoringSet]]:
+    """Logits of every set: name -> ((N,) float64, the set). Leaves the model's mode as it was."""
+    training = model.training
+    model.eval()
+    scored = {}
+    for item in sets:
+        logits = [
+            predict(model, to_tensors(item.views[i : i + batch], spec))[0]
+            for i in range(0, len(item.views), batch)
+        ]
+        scored[item.name] = (np.concatenate(logits), item)
+    model.train(training)
+    return scored
+
+
+def family_aucs(
+    scored: Mapping[str, tuple[np.ndarray[Any, Any], ScoringSet]],
+    beside: Mapping[str, Sequence[str]],
+) -> dict[str, float]:
+    """AUC of each set of fakes against the reals beside it: of the same sources, or as given."""
+    real_logits, real = scored["real"]
+    result = {}
+    for name, (logits, item) in scored.items():
+        if item.label == 0:
+            continue
+        sources = set(beside.get(name, item.sources))
+        mine = real_logits[[source in sources for source in real.sources]]
+        labels = np.r_[np.zeros(len(mine)), np.ones(len(logits))]
+        result[name] = auc(labels, np.r_[mine, logits])
+    return result
