@@ -25,7 +25,7 @@ $(VENV)/.dev: $(VENV)/.base
 	@touch $@
 
 demo: $(VENV)/.base
-	$(BIN)/unmask scan examples --report out/demo.html --out out/demo.jsonl --format table || test $$? -eq 3
+	$(BIN)/unmask scan examples --report out/demo.html --out out/demo.jsonl --overwrite --format table || test $$? -eq 3
 	@echo "Report: out/demo.html   Results: out/demo.jsonl"
 
 test: lint unit

@@ -51,8 +51,10 @@ class InputInfo(_Model):
     sha256: str | None = None
     bytes: Annotated[int, Field(ge=0)] | None = None
     media: Literal["image", "video"] | None = None
-    format: str | None = Field(None, description="container or picture format, as sniffed")
-    width: Annotated[int, Field(gt=0)] | None = Field(None, description="upright, in pixels")
+    format: str | None = Field(default=None, description="container or picture format, as sniffed")
+    width: Annotated[int, Field(gt=0)] | None = Field(
+        default=None, description="upright, in pixels"
+    )
     height: Annotated[int, Field(gt=0)] | None = None
     duration_s: Annotated[float, Field(ge=0)] | None = None
 
@@ -89,7 +91,7 @@ class FaceFrame(_Model):
     t: Annotated[float, Field(ge=0)] | None = None
     box: tuple[float, float, float, float] = Field(description="xyxy in pixels of the frame")
     score: Probability
-    quality: str = Field("ok", description="'ok', or flags joined by '+'")
+    quality: str = Field(default="ok", description="'ok', or flags joined by '+'")
 
 
 class FaceTrack(_Model):
@@ -100,7 +102,9 @@ class FaceTrack(_Model):
     start_s: Annotated[float, Field(ge=0)] | None = None
     end_s: Annotated[float, Field(ge=0)] | None = None
     frames: list[FaceFrame]
-    heatmap: str | None = Field(None, description="path of the heatmap picture, if one was asked")
+    heatmap: str | None = Field(
+        default=None, description="path of the heatmap picture, if one was asked"
+    )
 
 
 class Run(_Model):
@@ -117,13 +121,15 @@ class Run(_Model):
 class Result(_Model):
     """One per input; no input is omitted, and a failure is never a score."""
 
-    schema_: Literal["unmask.result/1"] = Field("unmask.result/1", alias="schema")
+    schema_: Literal["unmask.result/1"] = Field(default="unmask.result/1", alias="schema")
     input: InputInfo
     status: Status
     reasons: list[str] = Field(default_factory=list)
-    message: str | None = Field(None, description="the reasons for a person, with what to do")
+    message: str | None = Field(
+        default=None, description="the reasons for a person, with what to do"
+    )
     verdict: Verdict | None = None
-    score: Probability | None = Field(None, description="P(fake) of the model")
+    score: Probability | None = Field(default=None, description="P(fake) of the model")
     calibrated: Calibrated | None = None
     threshold: Threshold | None = None
     coverage: Coverage = Coverage()

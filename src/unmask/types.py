@@ -28,7 +28,7 @@ def check_box(box: Box, what: str) -> None:
         raise ShapeError(f"{what} must be finite xyxy with x1 > x0 and y1 > y0; got {box}.")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One decoded picture, upright.
 
@@ -54,7 +54,7 @@ class Frame:
         return self.image.shape[1], self.image.shape[0]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Face:
     """A face found in a frame.
 
@@ -85,7 +85,7 @@ class Face:
         return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Crop:
     """A square around a face at the frame's native resolution: copied pixels, never resampled.
 

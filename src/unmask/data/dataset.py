@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from unmask.data.crops import Crops
 from unmask.errors import ConfigError
-from unmask.synthesis.families import FAMILIES
+from unmask.synthesis.families import FAMILIES, Family
 from unmask.synthesis.shape import dense_landmarks
 from unmask.transforms.perturb import LaunderingPolicy, gaussian_blur, grid_shift, jpeg
 from unmask.transforms.preprocess import InputSpec, Views, to_views
@@ -29,12 +29,15 @@ class PairSettings:
 
     Attributes:
         families: name -> weight; of `synthesis.FAMILIES`, or a generator of the index.
+        beside: generator -> sources of the reals it is paired with, so that the pair differs in
+            what made it and not in where it comes from; all reals when not named.
         laundering: what both halves of a pair go through.
         soften_real_p: chance that the real half alone is softened, so that softness is no cue.
         ramp_epochs: epochs over which laundering comes in, from clean traces to full strength.
     """
 
     families: Mapping[str, float]
+    beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
     laundering: LaunderingPolicy = field(default_factory=LaunderingPolicy)
     soften_real_p: float = 0.2
     ramp_epochs: int = 4
@@ -61,7 +64,7 @@ class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
     ) -> None:
         self.crops, self.spec, self.settings, self.seed = crops, spec, settings, seed
         self.epoch = 0
-        train = [i for i in crops.where(lambda item: item.split == "train")]
+        train = crops.where(lambda item: item.split == "train")
         self.reals = [i for i in train if crops.items[i].label == 0] * repeats
         self.pools = {
             name: [i for i in train if crops.items[i].generator == name]
@@ -75,9 +78,19 @@ class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
                 f"No training items for {', '.join(empty) or 'the real class'}.",
                 f"Families that can be trained on with this index: {', '.join(known)}.",
             )
+        self.partners = {name: self._partners(name) for name in self.pools}
         self.names = list(settings.families)
         weights = np.array([settings.families[name] for name in self.names], float)
         self.weights = weights / weights.sum()
+
+    def _partners(self, generator: str) -> list[int]:
+        """The training reals that a generator's fakes are paired with."""
+        sources = self.settings.beside.get(generator)
+        items = self.crops.items
+        chosen = [i for i in self.reals if sources is None or items[i].source in sources]
+        if not chosen:
+            raise ConfigError(f"No training reals of the sources {sources} beside {generator}.")
+        return chosen
 
     def __len__(self) -> int:
         return len(self.reals)
@@ -90,7 +103,8 @@ class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
         rng = np.random.default_rng([self.seed, self.epoch, index])
         family = int(rng.choice(len(self.names), p=self.weights))
         real, fake = self._pair(self.reals[index], self.names[family], rng)
-        strength = min(1.0, self.epoch / max(1, self.settings.ramp_epochs))
+        ramp = self.settings.ramp_epochs
+        strength = min(1.0, self.epoch / ramp) if ramp else 1.0
         if rng.random() < self.settings.soften_real_p:
             real = soften(real, rng)
         chain = self.settings.laundering.draw(rng, strength)
@@ -104,26 +118,27 @@ class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
         }
 
     def _pair(self, real: int, family: str, rng: Generator) -> tuple[UInt8Image, UInt8Image]:
+        if family in self.pools:
+            pool, partners = self.pools[family], self.partners[family]
+            real = partners[int(rng.integers(len(partners)))]
+            other = self.crops.image(pool[int(rng.integers(len(pool)))])
         face, points = self.crops.image(real), self.crops.landmarks[real]
         if family in self.pools:
-            pool = self.pools[family]
-            other = self.crops.image(pool[int(rng.integers(len(pool)))])
             return _bounded(face, points, rng)[0], _bounded(other, points, rng)[0]
         face, points = _bounded(face, points, rng)
         fake, _ = FAMILIES[family](face, dense_landmarks(points), rng)
         return face, fake
 
 
-def _bounded(
-    face: UInt8Image, points: FloatArray, rng: Generator
-) -> tuple[UInt8Image, FloatArray]:
+def _bounded(face: UInt8Image, points: FloatArray, rng: Generator) -> tuple[UInt8Image, FloatArray]:
     """Reduce a large crop, usually, to a random size at which the window holds the face."""
     side = face.shape[0]
     if side <= LARGE or rng.random() < 0.2:
         return face, points
     target = int(rng.integers(180, 300))
     kernel = (cv2.INTER_AREA, cv2.INTER_LANCZOS4)[int(rng.integers(2))]
-    return cv2.resize(face, (target, target), interpolation=kernel), points * (target / side)
+    reduced = np.asarray(cv2.resize(face, (target, target), interpolation=kernel), np.uint8)
+    return reduced, points * np.float32(target / side)
 
 
 def soften(image: UInt8Image, rng: Generator) -> UInt8Image:
@@ -134,7 +149,8 @@ def soften(image: UInt8Image, rng: Generator) -> UInt8Image:
     small = max(16, round(side / float(rng.uniform(1.2, 2.2))))
     kernels = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
     reduced = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
-    return cv2.resize(reduced, (side, side), interpolation=kernels[int(rng.integers(3))])
+    enlarged = cv2.resize(reduced, (side, side), interpolation=kernels[int(rng.integers(3))])
+    return np.asarray(enlarged, np.uint8)
 
 
 def _as_tensors(views: Sequence[Views], flip: bool) -> dict[str, torch.Tensor]:
@@ -154,13 +170,14 @@ class ScoringSet:
         name: `real`, a family, or a control such as `real/blurred`.
         views: one per picture.
         label: 0 or 1, the same for all.
-        sources: one per picture.
+        sources, identities: one per picture.
     """
 
     name: str
     views: list[Views]
     label: int
     sources: list[str]
+    identities: list[str]
 
 
 def laundered(image: UInt8Image, rng: Generator) -> UInt8Image:
@@ -168,9 +185,18 @@ def laundered(image: UInt8Image, rng: Generator) -> UInt8Image:
     return jpeg(image, 90, "4:2:0", (int(rng.integers(8)), int(rng.integers(8))))
 
 
-def scoring_sets(
-    crops: Crops, spec: InputSpec, split: str, *, seed: int = 0, controls: bool = True
-) -> list[ScoringSet]:
+Change = Callable[[UInt8Image, FloatArray, Generator], UInt8Image]
+"""(crop, its five landmarks, rng) -> what is scored instead of it."""
+
+CONTROLS: dict[str, Change] = {
+    "real/re-encoded": lambda image, points, rng: jpeg(image, 70),
+    "real/blurred": lambda image, points, rng: gaussian_blur(image, 1.2),
+    "real/grid-shifted": lambda image, points, rng: grid_shift(image, 3, 5),
+}
+"""Reals that a detector must not call fake."""
+
+
+def scoring_sets(crops: Crops, spec: InputSpec, split: str, *, seed: int = 0) -> list[ScoringSet]:
     """Reals, every family of fakes and the three controls of one split, all laundered alike.
 
     Args:
@@ -178,43 +204,42 @@ def scoring_sets(
         spec: the network's input contract.
         split: `val` or `test`.
         seed: of the synthetic fakes; the same seed gives the same pictures.
-        controls: add reals that were re-encoded (JPEG q70), blurred (sigma 1.2) and grid-shifted.
     """
     reals = crops.where(lambda item: item.split == split and item.label == 0)
-    sets = [_set("real", crops, reals, 0, spec, seed, lambda image, points, rng: image)]
+    sets = [_scoring_set("real", crops, reals, 0, spec, seed, _unchanged)]
     for name, family in FAMILIES.items():
-        sets.append(
-            _set(
-                name,
-                crops,
-                reals,
-                1,
-                spec,
-                seed,
-                lambda image, points, rng, make=family: make(image, dense_landmarks(points), rng)[
-                    0
-                ],
-            )
-        )
+        sets.append(_scoring_set(name, crops, reals, 1, spec, seed, _faking(family)))
     for name in sorted({item.generator for item in crops.items if item.generator}):
-        fakes = crops.where(lambda item, g=name: item.split == split and item.generator == g)
-        sets.append(_set(name, crops, fakes, 1, spec, seed, lambda image, points, rng: image))
-    if controls:
-        changes = {
-            "real/re-encoded": lambda image, points, rng: jpeg(image, 70),
-            "real/blurred": lambda image, points, rng: gaussian_blur(image, 1.2),
-            "real/grid-shifted": lambda image, points, rng: grid_shift(image, 3, 5),
-        }
-        for name, change in changes.items():
-            sets.append(_set(name, crops, reals, 0, spec, seed, change))
+        fakes = crops.where(lambda item, g=name: item.split == split and item.generator == g)  # type: ignore[misc]  # a default binds the name
+        if fakes:
+            sets.append(_scoring_set(name, crops, fakes, 1, spec, seed, _unchanged))
+    for name, change in CONTROLS.items():
+        sets.append(_scoring_set(name, crops, reals, 0, spec, seed, change))
     return sets
 
 
-def _set(name, crops, indices, label, spec, seed, change):  # type: ignore[no-untyped-def]
-    views, sources = [], []
+def _unchanged(image: UInt8Image, points: FloatArray, rng: Generator) -> UInt8Image:
+    return image
+
+
+def _faking(family: Family) -> Change:
+    return lambda image, points, rng: family(image, dense_landmarks(points), rng)[0]
+
+
+def _scoring_set(
+    name: str,
+    crops: Crops,
+    indices: Sequence[int],
+    label: int,
+    spec: InputSpec,
+    seed: int,
+    change: Change,
+) -> ScoringSet:
+    views, sources, identities = [], [], []
     for index in indices:
         rng = np.random.default_rng([seed, 7, index])
         face, points = _bounded(crops.image(index), crops.landmarks[index], rng)
         views.append(to_views(laundered(change(face, points, rng), rng), spec))
         sources.append(crops.items[index].source)
-    return ScoringSet(name, views, label, sources)
+        identities.append(crops.items[index].identity)
+    return ScoringSet(name, views, label, sources, identities)

@@ -62,7 +62,7 @@ def read_index(path: Path) -> list[Item]:
 
 
 def _read_csv(path: Path) -> list[Item]:
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write the mark
         reader = csv.DictReader(file)
         absent = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
         if absent:
@@ -79,6 +79,8 @@ def _item(row: dict[str, str], index: Path, line: int) -> Item:
         raise DatasetError(
             f"{index}:{line}: split must be one of {get_args(Split)}; got {row['split']!r}."
         )
+    if not row["path"]:
+        raise DatasetError(f"{index}:{line}: path is empty.", _LAYOUT)
     path = index.parent / row["path"]
     return Item(
         path=path,
@@ -100,9 +102,7 @@ def _read_folder(root: Path) -> list[Item]:
         for path in sorted(p for p in base.rglob("*") if p.suffix.lower() in SUPPORTED_SUFFIXES):
             group = path.relative_to(base).parts[0] if path.parent != base else name
             stem = path.stem
-            items.append(
-                Item(path, label, group, group if label else "", stem, split_of(stem))
-            )
+            items.append(Item(path, label, group, group if label else "", stem, split_of(stem)))
     return items
 
 

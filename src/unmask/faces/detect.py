@@ -107,7 +107,9 @@ class MTCNNDetector:
         return sorted(faces, key=_area, reverse=True)
 
 
-def find_faces(frame: Frame, detector: FaceDetector, *, max_faces: int = 8) -> list[Face]:
+def find_faces(
+    frame: Frame, detector: FaceDetector, *, max_faces: int = 8, thorough: bool = True
+) -> list[Face]:
     """The faces of a frame, in the frame's own pixels, largest first.
 
     Looks at the picture as it is and stops at a face that is certain. Otherwise it tries the other
@@ -119,6 +121,7 @@ def find_faces(frame: Frame, detector: FaceDetector, *, max_faces: int = 8) -> l
         frame: the picture.
         detector: finds upright faces.
         max_faces: how many of the largest to return.
+        thorough: False looks only at the picture as it is: upright, neither padded nor turned.
 
     Raises:
         ConfigError: `max_faces` is not positive.
@@ -127,7 +130,7 @@ def find_faces(frame: Frame, detector: FaceDetector, *, max_faces: int = 8) -> l
         raise ConfigError(f"max_faces must be at least 1; got {max_faces}.")
     best: list[Face] = []
     upright_doubt = 1.0
-    for turns, padded in VIEWS:
+    for turns, padded in VIEWS if thorough else VIEWS[:1]:
         if padded and best:
             continue
         faces, certain = _look(frame.image, detector, turns, PADDING if padded else 0.0)

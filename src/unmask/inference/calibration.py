@@ -5,13 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from unmask.metrics.bootstrap import wilson
-from unmask.metrics.calibration import fit_platt, sigmoid, threshold_at_fpr
-from unmask.models.checkpoint import Decision
+from unmask.metrics.calibration import decision_parameters, sigmoid
+from unmask.models.checkpoint import CLEAR_P, Decision
 from unmask.results import Calibrated, Threshold, Verdict
-
-CLEAR_P = 0.3
-"""Below this calibrated P(fake), at equal priors, a face shows no evidence."""
 
 
 def fit_decision(
@@ -38,33 +34,8 @@ def fit_decision(
     Raises:
         ShapeError: one of the classes is empty.
     """
-    reals, fakes = np.asarray(real_logits, float), np.asarray(fake_logits, float)
-    bands = np.asarray(real_bands, float)
-    labels = np.r_[np.zeros(len(reals)), np.ones(len(fakes))]
-    slope, bias = fit_platt(np.r_[reals, fakes], labels)
-    flag = min(1.0, threshold_at_fpr(sigmoid(reals), fpr))
-    alarms = int((sigmoid(reals) >= flag).sum())
-    at_clear = (np.log(CLEAR_P / (1 - CLEAR_P)) - bias) / slope if slope > 0 else -np.inf
-    span = np.percentile(bands, 99.5, axis=0) - np.percentile(bands, 0.5, axis=0)
-    limits = np.stack(
-        [
-            np.percentile(bands, 0.5, axis=0) - 0.25 * span,
-            np.percentile(bands, 99.5, axis=0) + 0.25 * span,
-        ],
-        axis=1,
-    )
-    return Decision(
-        slope=slope,
-        bias=bias,
-        flag=flag,
-        clear=min(float(sigmoid(at_clear)), flag),
-        fpr_at_flag=alarms / len(reals),
-        ci95=wilson(alarms, len(reals)),
-        measured_on=measured_on,
-        domain=domain,
-        bands=[tuple(row) for row in np.percentile(bands, [5, 50, 95], axis=0).T.tolist()],
-        band_limits=[tuple(row) for row in limits.tolist()],
-    )
+    numbers = decision_parameters(real_logits, fake_logits, real_bands, fpr=fpr, clear_p=CLEAR_P)
+    return Decision(**numbers, measured_on=measured_on, domain=domain)
 
 
 def verdict_of(score: float, decision: Decision, *, reliable: bool) -> Verdict:

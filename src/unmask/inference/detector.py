@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from unmask.inference.verdict import Scored, assemble, failed
 from unmask.media import Failure, Media, try_decode
 from unmask.models.checkpoint import Card, load_checkpoint, predict
 from unmask.results import InputInfo, Result, Run
+from unmask.transforms.dct import log_bands
 from unmask.transforms.preprocess import to_tensors, to_views
 from unmask.types import Crop, Frame
 
@@ -114,7 +116,8 @@ class Detector:
     @property
     def settings_sha256(self) -> str:
         """Hash of everything beside the weights that a score or verdict depends on."""
-        return self.settings.sha256(self.decision)
+        text = self.settings.sha256(self.decision) + self.card.input.model_dump_json()
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def max_frames(self) -> int:
@@ -137,7 +140,7 @@ class Detector:
             raise ConfigError("scan_frames needs at least one frame.")
         width, height = frames[0].size
         kind = "image" if len(frames) == 1 else "video"
-        info = InputInfo(path=name, media=kind, width=width, height=height)  # type: ignore[arg-type]  # one of two literals
+        info = InputInfo(path=name, media=kind, width=width, height=height)
         return self.examine([Media(info, tuple(frames))])[0].result
 
     def examine(
@@ -152,21 +155,25 @@ class Detector:
             items: as from `media.DecodePool`.
             evidence: also make heatmaps and frequency views.
         """
+        if not items:
+            return []
         started = time.perf_counter()
         found = [self._find(item) for item in items]
         counts = [len(f.crops) if isinstance(f, FoundFaces) else 0 for f in found]
         crops = [c for f in found if isinstance(f, FoundFaces) for c in f.crops]
         try:
-            logits = np.split(self._logits(crops), np.cumsum(counts)[:-1])
+            logits, bands = self._score(crops)
         except Exception as error:  # one bad item must not take the batch with it
             if len(items) > 1:
                 return [self.examine([item], evidence=evidence)[0] for item in items]
-            broken = MediaError("error", "internal_error", f"{type(error).__name__}: {error}")
-            return [Examined(failed(items[0].info, broken, self._run(started, 1)))]
+            run = self._run(started, 1)
+            return [self._finish(items[0], _internal(error), run)]
         run = self._run(started, len(items))
         return [
-            self._finish(item, f, values, run, evidence)
-            for item, f, values in zip(items, found, logits, strict=True)
+            self._finish(
+                item, f, run, logits[end - n : end], bands[end - n : end], evidence=evidence
+            )
+            for item, f, n, end in zip(items, found, counts, np.cumsum(counts), strict=True)
         ]
 
     def _find(self, item: Media | Failure) -> FoundFaces | MediaError:
@@ -174,30 +181,55 @@ class Detector:
             return item.error
         try:
             return find_in_frames(item.frames, self._faces, self.settings)
+        except MediaError as error:
+            return error
         except Exception as error:  # becomes this item's result
-            return MediaError("error", "internal_error", f"{type(error).__name__}: {error}")
+            return _internal(error)
 
-    def _logits(self, crops: Sequence[Crop]) -> NDArray[np.float64]:
+    def _score(self, crops: Sequence[Crop]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Logits (N,) and log10 band energies (N, 14) of crops, in batches."""
         spec, dtype = self.card.input, getattr(torch, self.settings.precision)
-        parts = [np.zeros(0)]
+        logits, bands = [np.zeros(0)], [np.zeros((0, len(self.decision.bands)), np.float32)]
         for start in range(0, len(crops), BATCH):
             views = [to_views(crop.image, spec) for crop in crops[start : start + BATCH]]
             inputs = to_tensors(views, spec)
-            parts.append(predict(self._network, inputs, device=self.device, precision=dtype)[0])
-        return np.concatenate(parts)
+            logits.append(predict(self._network, inputs, device=self.device, precision=dtype)[0])
+            bands.append(np.stack([log_bands(view["native"]) for view in views]))
+        return np.concatenate(logits), np.concatenate(bands)
 
     def _finish(
         self,
         item: Media | Failure,
         found: FoundFaces | MediaError,
-        logits: NDArray[np.float64],
+        run: Run,
+        logits: NDArray[np.float64] | None = None,
+        bands: NDArray[np.float32] | None = None,
+        *,
+        evidence: bool = False,
+    ) -> Examined:
+        problem = found
+        if not isinstance(found, MediaError):
+            assert isinstance(item, Media)
+            assert logits is not None
+            assert bands is not None
+            try:
+                scored = Scored(found.crops, found.tracks, logits, bands)
+                return self._judge(item, scored, run, evidence)
+            except Exception as error:  # becomes this item's result
+                problem = _internal(error)
+        assert isinstance(problem, MediaError)
+        frames, notes = (len(item.frames), item.reasons) if isinstance(item, Media) else (0, ())
+        return Examined(
+            failed(item.info, problem, run, item.frames_failed, frames_read=frames, notes=notes)
+        )
+
+    def _judge(
+        self,
+        item: Media,
+        scored: Scored,
         run: Run,
         evidence: bool,
     ) -> Examined:
-        if isinstance(found, MediaError):
-            return Examined(failed(item.info, found, run, item.frames_failed))
-        assert isinstance(item, Media)
-        scored = Scored(found.crops, found.tracks, logits)
         result = assemble(item, scored, self.decision, run)
         if not evidence or result.status != "scored":
             return Examined(result)
@@ -229,3 +261,7 @@ class Detector:
             device=self.device,
             seconds=round((time.perf_counter() - started) / items, 4),
         )
+
+
+def _internal(error: Exception) -> MediaError:
+    return MediaError("error", "internal_error", f"{type(error).__name__}: {error}")

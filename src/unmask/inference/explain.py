@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unmask.models.checkpoint import Decision
-from unmask.transforms.dct import BlockDCT, band_energy, luma
+from unmask.models.rich import RichNet
+from unmask.transforms.dct import BlockDCT, log_bands, luma
 from unmask.transforms.preprocess import InputSpec, to_tensors, to_views, window_in_crop
 from unmask.types import Crop, FloatArray, Frame, UInt8Image
-
-FLOOR = 1e-3
-"""Squared grey levels below which a band counts as empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,8 @@ class Evidence:
         score: P(fake) of this crop.
         heatmap: (S, S) float32 in [0, 1], over `crop.image`; 1 where the score hangs most on.
         residual: (S, S) float32, block high-pass residual of the luma in grey levels, signed.
-        bands: (14,) float32, log10 of the mean DCT energy of the diagonals u + v = 1 .. 14.
+        bands: (14,) float32, log10 of the mean DCT energy of the diagonals u + v = 1 .. 14 of the
+            native window.
         reference: (14, 3) float32, the 5th, 50th and 95th percentile of `bands` over the real
             faces the model was calibrated on.
     """
@@ -49,24 +48,12 @@ def _luma_of(image: UInt8Image) -> Tensor:
     return luma(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float())
 
 
-def log_bands(image: UInt8Image) -> FloatArray:
-    """log10 of the mean DCT energy on the diagonals u + v = 1 .. 14: (14,) float32.
-
-    Args:
-        image: (H, W, 3) uint8 RGB with H, W >= 8, at native resolution.
-    """
-    energy = band_energy(_luma_of(image))[0]
-    return np.asarray(torch.log10(energy.clamp_min(FLOOR)).numpy(), np.float32)
-
-
 def residual_picture(image: UInt8Image) -> FloatArray:
     """The frequency stream's view: (H, W) float32 high-pass residual in grey levels."""
     return np.asarray(BlockDCT("residual")(_luma_of(image))[0, 0].numpy(), np.float32)
 
 
-def grad_cam(
-    model: nn.Module, layer: nn.Module, inputs: dict[str, Tensor]
-) -> NDArray[np.float32]:
+def grad_cam(model: nn.Module, layer: nn.Module, inputs: dict[str, Tensor]) -> NDArray[np.float32]:
     """Grad-CAM of the fake logit (Selvaraju et al. 2017, eqs. 1 and 2), not yet scaled.
 
     Args:
@@ -91,17 +78,21 @@ def grad_cam(
 
 
 def heatmap(model: nn.Module, crop: UInt8Image, spec: InputSpec) -> FloatArray:
-    """Grad-CAM of one crop, laid over it: (S, S) float32 in [0, 1].
+    """Where in one crop the fake logit comes from: (S, S) float32 in [0, 1].
 
+    The network's own attribution where it has one (statistics have no feature map), else Grad-CAM.
     Scaled to its own maximum, so it says where, not how much. All zero when nothing in the crop
     speaks for a forgery, and outside the window that the network saw.
     """
     side = crop.shape[0]
-    layer, view = model.cam_layer  # type: ignore[misc]  # every registry network has one
     device = next(model.parameters()).device
     inputs = {k: v.to(device) for k, v in to_tensors([to_views(crop, spec)], spec).items()}
-    cam = grad_cam(model, layer, inputs)[0]  # type: ignore[arg-type]  # see above
-    whole = view == "rgb" and spec.rgb_size is not None
+    if isinstance(model, RichNet):
+        cam, whole = model.attribution(inputs["native"]).cpu().numpy(), False
+    else:
+        layer, view = model.cam_layer  # type: ignore[misc]  # every other registry network has one
+        cam = grad_cam(model, layer, inputs)[0]  # type: ignore[arg-type]  # see above
+        whole = view == "rgb" and spec.rgb_size is not None
     x0, y0, x1, y1 = (0.0, 0.0, side, side) if whole else window_in_crop(side, spec)
     # map cell centres: (i + .5) * (x1 - x0) / w + x0 in the crop
     scale = (x1 - x0) / cam.shape[1], (y1 - y0) / cam.shape[0]
@@ -111,7 +102,12 @@ def heatmap(model: nn.Module, crop: UInt8Image, spec: InputSpec) -> FloatArray:
             [0.0, scale[1], y0 + 0.5 * scale[1] - 0.5],
         ]
     )
-    laid = cv2.warpAffine(cam, matrix, (side, side), flags=cv2.INTER_LINEAR)
+    laid = cv2.warpAffine(
+        cam, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    seen = np.zeros((side, side), bool)
+    seen[round(y0) : round(y1), round(x0) : round(x1)] = True
+    laid[~seen] = 0.0
     peak = float(laid.max())
     return np.asarray(laid / peak if peak > 0 else laid, np.float32)
 
@@ -133,6 +129,6 @@ def explain(
         score=score,
         heatmap=heatmap(model, crop.image, spec),
         residual=residual_picture(crop.image),
-        bands=log_bands(crop.image),
+        bands=log_bands(to_views(crop.image, spec)["native"]),
         reference=np.array(decision.bands, np.float32),
     )

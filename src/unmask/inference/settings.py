@@ -34,7 +34,8 @@ class Settings(BaseModel):
             return cls(max_frames=max_frames, precision=precision)
         except ValidationError as error:
             first = error.errors()[0]
-            raise ConfigError(f"{first['loc'][0]}: {first['msg']}; got {first['input']}.") from error
+            message = f"{first['loc'][0]}: {first['msg']}; got {first['input']}."
+            raise ConfigError(message) from error
 
     def sha256(self, decision: Decision) -> str:
         """Hash of these settings and of the decision."""

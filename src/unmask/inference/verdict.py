@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from unmask.errors import MediaError
 from unmask.inference import calibration
-from unmask.inference.explain import log_bands
 from unmask.media import Media
 from unmask.metrics.calibration import sigmoid
 from unmask.models.checkpoint import Decision
@@ -24,22 +23,27 @@ from unmask.results import (
     Result,
     Run,
 )
-from unmask.types import Crop
+from unmask.types import Box, Crop
 
 MIN_VIDEO_FRAMES = 3
 """A face seen in fewer frames of a video does not decide it while another is seen more often."""
 MAX_STRANGE_BANDS = 3
 """With more of its 14 band energies outside the limits, a face is out of domain."""
-QUALITY_REASONS = {"too_small": "face_too_small", "too_blurry": "too_blurry", "too_dark": "too_dark"}
+QUALITY_REASONS = {
+    "too_small": "face_too_small",
+    "too_blurry": "too_blurry",
+    "too_dark": "too_dark",
+}
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Crops with their track and logit, all of the same length, in order of time."""
+    """Crops with track id, logit and (N, 14) log10 band energies, in order of time."""
 
     crops: Sequence[Crop]
     tracks: Sequence[int]
     logits: NDArray[np.float64]
+    bands: NDArray[np.float32]
 
     @cached_property
     def scores(self) -> NDArray[np.float64]:
@@ -90,14 +94,28 @@ class Scored:
         return chosen
 
 
-def failed(info: InputInfo, error: MediaError, run: Run, frames_failed: int = 0) -> Result:
-    """The result of an input that could not be scored."""
+def failed(
+    info: InputInfo,
+    error: MediaError,
+    run: Run,
+    frames_failed: int = 0,
+    *,
+    frames_read: int = 0,
+    notes: Sequence[str] = (),
+) -> Result:
+    """The result of an input that could not be scored.
+
+    Args:
+        info, error, run: what it is, why, and on what it ran.
+        frames_failed, frames_read: how many frames were looked at before it failed.
+        notes: further reasons, of what was known of the frames.
+    """
     return Result(
         input=info,
         status=error.status,
-        reasons=[error.reason],
+        reasons=list(dict.fromkeys([error.reason, *notes])),
         message=str(error).replace("\n  ", " "),
-        coverage=Coverage(frames_failed=frames_failed),
+        coverage=Coverage(frames_read=frames_read, frames_failed=frames_failed),
         run=run,
     )
 
@@ -106,7 +124,7 @@ def assemble(media: Media, scored: Scored, decision: Decision, run: Run) -> Resu
     """Put a scored input's result together."""
     track = scored.deciding()
     logit = scored.track_logit(track)
-    in_domain = _in_domain([scored.crops[i] for i in scored.good(track)], decision)
+    in_domain = _in_domain(scored.bands[scored.good(track)], decision)
     doubts = _doubts(media, scored, track, in_domain)
     score = float(sigmoid(logit))
     reasons = list(dict.fromkeys([*media.reasons, *doubts]))
@@ -143,9 +161,9 @@ def _doubts(media: Media, scored: Scored, track: int, in_domain: bool) -> list[s
     return doubts
 
 
-def _in_domain(crops: Sequence[Crop], decision: Decision) -> bool:
+def _in_domain(per_crop: NDArray[np.float32], decision: Decision) -> bool:
     """Whether the band energies are like those of the reals the decision was fitted on."""
-    bands = np.median([log_bands(crop.image) for crop in crops], axis=0)
+    bands = np.median(per_crop, axis=0)
     limits = np.asarray(decision.band_limits)
     strange = (bands < limits[:, 0]) | (bands > limits[:, 1])
     return int(strange.sum()) <= MAX_STRANGE_BANDS
@@ -163,10 +181,15 @@ def _track(scored: Scored, track: int) -> FaceTrack:
             FaceFrame(
                 index=scored.crops[i].frame_index,
                 t=scored.crops[i].time,
-                box=tuple(round(float(v), 2) for v in scored.crops[i].face.box),  # type: ignore[arg-type]  # four of them
+                box=_rounded(scored.crops[i].face.box),
                 score=float(scored.scores[i]),
                 quality="+".join(scored.crops[i].quality) or "ok",
             )
             for i in members
         ],
     )
+
+
+def _rounded(box: Box) -> Box:
+    x0, y0, x1, y1 = (round(float(v), 2) for v in box)
+    return x0, y0, x1, y1

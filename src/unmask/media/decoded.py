@@ -9,7 +9,7 @@ from unmask.results import InputInfo
 from unmask.types import Frame
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Media:
     """A decoded input.
 
@@ -26,7 +26,7 @@ class Media:
     reasons: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Failure:
     """An input that gave no frames: what could be found out about it, and why it failed."""
 

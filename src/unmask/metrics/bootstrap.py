@@ -55,7 +55,9 @@ def bootstrap_interval(
         ShapeError: no items, or a group in two strata.
     """
     if draws < 100 or not 0 < level < 1:
-        raise ConfigError(f"bootstrap needs >= 100 draws and a level in (0, 1); got {draws}.")
+        raise ConfigError(
+            f"bootstrap needs >= 100 draws and a level in (0, 1); got {draws}, {level}."
+        )
     if not len(groups):
         raise ShapeError("bootstrap needs at least one item.")
     strata = strata if strata is not None else [0] * len(groups)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from unmask.errors import ConfigError, ShapeError
+from unmask.metrics.bootstrap import wilson
 
 Floats = NDArray[np.float64]
 
@@ -17,25 +20,44 @@ def sigmoid(logits: ArrayLike) -> Floats:
     return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
 
 
-def fit_platt(logits: ArrayLike, labels: ArrayLike, *, balanced: bool = True) -> tuple[float, float]:
+def _checked(labels: ArrayLike, values: ArrayLike, what: str) -> tuple[Floats, Floats]:
+    y, v = np.asarray(labels, np.float64), np.asarray(values, np.float64)
+    if y.shape != v.shape or y.ndim != 1 or not len(y):
+        raise ShapeError(f"labels and {what} must be (N,) alike; got {y.shape}, {v.shape}.")
+    if not np.isin(y, (0, 1)).all() or not np.isfinite(v).all():
+        raise ShapeError(f"labels must be 0 (real) or 1 (fake), {what} finite.")
+    if what == "probabilities" and (v.min() < 0 or v.max() > 1):
+        raise ShapeError(f"probabilities must lie in [0, 1]; got {v.min():g} to {v.max():g}.")
+    return y, v
+
+
+def fit_platt(
+    logits: ArrayLike, labels: ArrayLike, *, balanced: bool = True
+) -> tuple[float, float]:
     """Slope a >= 0 and bias b of P(fake) = sigmoid(a x + b) by maximum likelihood (Platt 1999).
 
     With `balanced`, both classes weigh the same whatever their numbers, so that the log-odds are a
     log likelihood ratio. Newton's method; targets are Platt's (n + 1) / (n + 2), which keeps
-    separable data finite.
+    separable data finite. Logits that rank the wrong way, or are all alike, carry no information:
+    the slope is 0, the bias that of the classes' weights.
 
     Raises:
-        ShapeError: shapes differ or one class only.
+        ShapeError: shapes differ, a logit is not finite, or one class only.
     """
-    x, y = np.asarray(logits, np.float64), np.asarray(labels, np.float64)
-    if x.ndim != 1 or x.shape != y.shape or len(np.unique(y)) < 2:
-        raise ShapeError(f"fit_platt needs (N,) logits and labels of both classes; got {x.shape}.")
+    y, x = _checked(labels, logits, "logits")
+    if len(np.unique(y)) < 2:
+        raise ShapeError(f"fit_platt needs both classes; got {len(y)} labels of {y[0]:g}.")
     positives, negatives = y.sum(), (1 - y).sum()
     target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     weight = np.where(y == 1, 1 / positives, 1 / negatives) if balanced else np.ones_like(x)
     weight = weight / weight.sum()
-    theta = np.array([1.0, 0.0])
-    design = np.stack([x, np.ones_like(x)], axis=1)
+    prior = float((weight * y).sum())
+    flat = 0.0, float(np.log(prior / (1 - prior)))
+    if not (spread := float(x.std())):
+        return flat
+    # standardised, so that Newton's method starts well whatever the logits' scale
+    centre, theta = float(x.mean()), np.array([1.0, 0.0])
+    design = np.stack([(x - centre) / spread, np.ones_like(x)], axis=1)
 
     def loss(t: Floats) -> float:
         z = design @ t
@@ -51,9 +73,10 @@ def fit_platt(logits: ArrayLike, labels: ArrayLike, *, balanced: bool = True) ->
         theta = theta - size * step
         if np.abs(size * step).max() < 1e-10:
             break
-    if theta[0] < 0:  # scores that rank the wrong way carry no information
-        return 0.0, 0.0
-    return float(theta[0]), float(theta[1])
+    if theta[0] <= 0:
+        return flat
+    slope = float(theta[0]) / spread
+    return slope, float(theta[1]) - slope * centre
 
 
 def threshold_at_fpr(real_scores: ArrayLike, fpr: float) -> float:
@@ -62,33 +85,87 @@ def threshold_at_fpr(real_scores: ArrayLike, fpr: float) -> float:
     It lies just above a score that occurs, so it is met by no real beyond the allowed ones.
 
     Raises:
-        ShapeError: no scores. ConfigError: fpr outside (0, 1).
+        ShapeError: no scores, or one that is not finite. ConfigError: fpr outside (0, 1).
 
     >>> threshold_at_fpr([0.1, 0.2, 0.3, 0.4], 0.25) > 0.3
     True
     """
     s = np.sort(np.asarray(real_scores, np.float64))[::-1]
-    if s.ndim != 1 or not len(s):
-        raise ShapeError("threshold_at_fpr needs the scores of at least one real.")
+    if s.ndim != 1 or not len(s) or not np.isfinite(s).all():
+        raise ShapeError("threshold_at_fpr needs the finite scores of at least one real.")
     if not 0 < fpr < 1:
         raise ConfigError(f"fpr must lie in (0, 1); got {fpr}.")
     allowed = int(np.floor(fpr * len(s) + 1e-9))
     return float(np.nextafter(s[allowed], np.inf))
 
 
-def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> float:
-    """Mean gap between probability and frequency over equal-width bins (Guo et al. 2017)."""
-    y, p = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
-    if y.shape != p.shape or y.ndim != 1 or not len(y):
-        raise ShapeError(f"labels and probabilities must be (N,) alike; got {y.shape}, {p.shape}.")
+def decision_parameters(
+    real_logits: ArrayLike,
+    fake_logits: ArrayLike,
+    real_bands: ArrayLike,
+    *,
+    fpr: float,
+    clear_p: float,
+) -> dict[str, Any]:
+    """Everything numeric in a `models.checkpoint.Decision`, from held-out reals and fakes.
+
+    `flag` is the smallest score that at most a share `fpr` of the reals reaches; `clear` is where
+    the calibrated P(fake) at equal priors falls below `clear_p`, and never above `flag`.
+
+    Args:
+        real_logits: (N,). fake_logits: (M,).
+        real_bands: (N, B) log10 band energies of the same reals.
+        fpr: allowed at `flag`. clear_p: see above.
+
+    Raises:
+        ShapeError: a class is empty, or logits and bands differ in number.
+    """
+    reals, fakes = np.asarray(real_logits, np.float64), np.asarray(fake_logits, np.float64)
+    bands = np.asarray(real_bands, np.float64)
+    if not len(reals) or not len(fakes) or bands.ndim != 2 or len(bands) != len(reals):
+        raise ShapeError(
+            f"A decision needs reals (with one row of bands each) and fakes; got {reals.shape}, "
+            f"{bands.shape} and {fakes.shape}."
+        )
+    labels = np.r_[np.zeros(len(reals)), np.ones(len(fakes))]
+    slope, bias = fit_platt(np.r_[reals, fakes], labels)
+    scores = sigmoid(reals)
+    flag = min(1.0, threshold_at_fpr(scores, fpr))
+    alarms = int((scores >= flag).sum())
+    at_clear = (np.log(clear_p / (1 - clear_p)) - bias) / slope if slope > 0 else -np.inf
+    low, high = np.percentile(bands, [0.5, 99.5], axis=0)
+    slack = 0.25 * (high - low)
+    return {
+        "slope": slope,
+        "bias": bias,
+        "flag": flag,
+        "clear": min(float(sigmoid(at_clear)), flag),
+        "fpr_at_flag": alarms / len(reals),
+        "ci95": wilson(alarms, len(reals)),
+        "bands": np.percentile(bands, [5, 50, 95], axis=0).T.tolist(),
+        "band_limits": np.stack([low - slack, high + slack], axis=1).tolist(),
+    }
+
+
+def expected_calibration_error(
+    labels: ArrayLike, probabilities: ArrayLike, bins: int = 15
+) -> float:
+    """Mean gap between probability and frequency over equal-width bins (Guo et al. 2017).
+
+    Raises:
+        ShapeError: shapes differ, or values that are no labels or probabilities.
+    """
+    y, p = _checked(labels, probabilities, "probabilities")
     index = np.minimum((p * bins).astype(int), bins - 1)
     total = sum(abs(y[index == b].sum() - p[index == b].sum()) for b in range(bins))
     return float(total / len(y))
 
 
 def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
-    """Mean squared difference of probability and label (Brier 1950)."""
-    y, p = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
-    if y.shape != p.shape or not y.size:
-        raise ShapeError(f"labels and probabilities must be (N,) alike; got {y.shape}, {p.shape}.")
+    """Mean squared difference of probability and label (Brier 1950).
+
+    Raises:
+        ShapeError: as for `expected_calibration_error`.
+    """
+    y, p = _checked(labels, probabilities, "probabilities")
     return float(np.mean((p - y) ** 2))

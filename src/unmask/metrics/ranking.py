@@ -75,8 +75,6 @@ def equal_error_rate(labels: ArrayLike, scores: ArrayLike) -> float:
     """Where the ROC curve, joined by straight lines, has FPR = 1 - TPR."""
     false, true, _ = roc_curve(labels, scores)
     gap = false - (1 - true)
-    above = int(np.argmax(gap >= 0))
-    if above == 0:
-        return float(false[0])
+    above = int(np.argmax(gap >= 0))  # at least 1: the curve starts with a gap of -1
     share = -gap[above - 1] / (gap[above] - gap[above - 1])
     return float(false[above - 1] + share * (false[above] - false[above - 1]))

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+from unmask.errors import ConfigError
 from unmask.models.backbones import build_backbone, global_pool
 from unmask.transforms.dct import BlockDCT, DctOutput, luma, top_left_off
 
@@ -99,6 +100,9 @@ class AIRL(nn.Module):
         config: see `AIRLConfig`.
         pretrained, backbone_weights: ImageNet weights of the RGB backbone, from the hub or a file.
 
+    Raises:
+        ConfigError: backbone weights are asked for, but there is no RGB stream.
+
     Shape:
         `rgb` (N, 3, s, s) normalised, `native` (N, 3, n, n) in [0, 255] -> `AIRLOutput`. A network
         without one of the streams takes and ignores that input.
@@ -115,6 +119,11 @@ class AIRL(nn.Module):
         self.config = config = config or AIRLConfig()
         self.rgb = self.frequency = None
         features = 0
+        if config.rgb is None and (pretrained or backbone_weights is not None):
+            raise ConfigError(
+                "Backbone weights were asked for, but this network has no RGB stream.",
+                "Leave them out: the frequency stream is trained from scratch.",
+            )
         if config.rgb is not None:
             self.rgb = build_backbone(config.rgb, pretrained=pretrained, weights=backbone_weights)
             features += self.rgb.num_features

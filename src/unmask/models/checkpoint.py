@@ -19,11 +19,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from unmask.errors import CheckpointError
+from unmask.errors import CheckpointError, ConfigError
 from unmask.models.registry import model_spec
 from unmask.transforms.preprocess import InputSpec
 
 FORMAT = "unmask.checkpoint/1"
+CLEAR_P = 0.3
+"""Below this calibrated P(fake), at equal priors, a face shows no evidence."""
 
 
 class Decision(BaseModel):
@@ -93,7 +95,7 @@ def save_checkpoint(path: Path, model: nn.Module, card: Card, *, half: bool = Fa
         half: store floating-point tensors as float16; they are read back as float32.
 
     Raises:
-        CheckpointError: `path` has another suffix.
+        CheckpointError: `path` has another suffix, or a stored weight would not be finite.
     """
     if path.suffix != ".safetensors":
         raise CheckpointError(f"Weights are written as .safetensors, not {path.name}.")
@@ -104,9 +106,14 @@ def save_checkpoint(path: Path, model: nn.Module, card: Card, *, half: bool = Fa
         .contiguous()
         for name, tensor in model.state_dict().items()
     }
-    described = {"architecture": card.architecture, "config": card.config}
+    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise CheckpointError(
+            f"{len(broken)} tensors hold values that are not finite ({', '.join(broken[:3])}).",
+            "Training diverged, or the values are too large for float16: save with half=False.",
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(state, path, metadata={"format": FORMAT, "unmask": json.dumps(described)})
+    save_file(state, path, metadata={"format": FORMAT, "unmask": _described(card)})
     done = card.model_copy(
         update={
             "weights_sha256": file_sha256(path),
@@ -115,6 +122,12 @@ def save_checkpoint(path: Path, model: nn.Module, card: Card, *, half: bool = Fa
     )
     write_card(path, done)
     return done
+
+
+def _described(card: Card) -> str:
+    """What the weights' metadata says of the network: the same text for the same network."""
+    described = {"architecture": card.architecture, "config": card.config}
+    return json.dumps(described, sort_keys=True)
 
 
 def write_card(weights: Path, card: Card) -> None:
@@ -135,9 +148,15 @@ def read_card(path: Path) -> Card:
             "A .safetensors file needs its .json card beside it: copy both.",
         )
     try:
-        return Card.model_validate_json(path.read_bytes())
+        card = Card.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise CheckpointError(f"{path} is not a model card: {error}") from error
+    if card.format != FORMAT:
+        raise CheckpointError(
+            f"{path} has the format {card.format!r}; this version reads {FORMAT!r}.",
+            "Use the version of unmask that wrote it, or a newer one.",
+        )
+    return card
 
 
 def load_checkpoint(path: Path) -> tuple[nn.Module, Card]:
@@ -157,15 +176,27 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, Card]:
             f"{path} is not the file its card describes (SHA-256 differs).",
             "The weights were damaged or exchanged: fetch weights and card again.",
         )
-    spec = model_spec(card.architecture)
-    model = spec.create(config=type(spec.config).model_validate(card.config))
     try:
+        spec = model_spec(card.architecture)
+        model = spec.create(config=type(spec.config).model_validate(card.config))
         with safe_open(path, framework="pt") as file:
+            described = (file.metadata() or {}).get("unmask")
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in state.items()})
-    except (SafetensorError, RuntimeError) as error:
+        model.load_state_dict({name: _full(tensor) for name, tensor in state.items()})
+    except (ConfigError, ValidationError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{path} does not fit {card.architecture}: {error}") from error
+    if json.loads(described or "null") != json.loads(
+        _described(card)
+    ):  # some settings, such as a clipping, leave no tensor behind
+        raise CheckpointError(
+            f"{path} and its card describe different networks: {described} and {_described(card)}.",
+            "Fetch weights and card again.",
+        )
     return model.eval(), card
+
+
+def _full(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 @torch.inference_mode()

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel
 from torch import nn
 
 from unmask.errors import ConfigError
 from unmask.models.airl import AIRL, AIRLConfig
+from unmask.models.rich import RichConfig, RichNet
 from unmask.transforms.preprocess import IMAGENET_MEAN, IMAGENET_STD, InputSpec
 
 
@@ -27,7 +29,7 @@ class ModelSpec:
     """
 
     name: str
-    config: AIRLConfig
+    config: BaseModel
     input: InputSpec
     summary: str
     paper: str
@@ -39,7 +41,7 @@ class ModelSpec:
         *,
         pretrained: bool = False,
         backbone_weights: Path | None = None,
-        config: AIRLConfig | None = None,
+        config: BaseModel | None = None,
     ) -> nn.Module:
         """Build the network, with random weights unless backbone weights are asked for."""
         return self.build(
@@ -51,6 +53,7 @@ _PAPER = "AIRL: artifact-invariant representation learning (dual-stream RGB and 
 _B4 = InputSpec(
     native_size=256, native_limit=None, rgb_size=224, mean=IMAGENET_MEAN, std=IMAGENET_STD
 )
+_RICH_PAPER = "Fridrich & Kodovsky 2012, Rich models for steganalysis of digital images"
 _TRACES = InputSpec(native_size=224, native_limit=1.4)
 
 _SPECS = (
@@ -98,6 +101,14 @@ _SPECS = (
         _TRACES,
         "frequency-only ablation of airl_small",
         _PAPER,
+    ),
+    ModelSpec(
+        "rich",
+        RichConfig(),
+        _TRACES,
+        "rich residual statistics of the inner face and its surroundings, with AIRL's fused head",
+        _RICH_PAPER,
+        build=RichNet,
     ),
 )
 

@@ -37,13 +37,22 @@ def hull_alpha(shape: tuple[int, int], points: Points) -> Alpha:
 
 
 def soften(alpha: Alpha, rng: Generator) -> Alpha:
-    """Elastic deformation, two blurs and a blend ratio, as in the paper's mask generator."""
+    """Elastic deformation, two blurs and a blend ratio, as in the paper's mask generator.
+
+    Raises:
+        ShapeError: nothing of `alpha` is left in the picture.
+    """
     alpha = elastic(alpha, rng, strength=50.0 * alpha.shape[0] / 380, sigma=7.0)
     for last in (False, True):
         size = 2 * int(rng.integers(2, 13)) + 1  # 5 .. 25
         alpha = cv2.GaussianBlur(alpha, (size, size), float(rng.uniform(5, 45)))
+        # a small face is not left whole anywhere; without this its forgery would not show
+        peak = float(alpha.max())
+        if peak <= 0:
+            raise ShapeError("The region to blend was moved out of the picture.")
+        alpha = alpha / peak
         if not last:  # the second blur starts from what the first left whole: a seam inside
-            alpha = (alpha >= 0.999 * alpha.max()).astype(np.float32)
+            alpha = (alpha >= 0.999).astype(np.float32)
     ratio = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)[int(rng.integers(6))]
     return np.asarray(np.clip(alpha, 0, 1) * ratio, np.float32)
 
@@ -62,7 +71,7 @@ def elastic(alpha: Alpha, rng: Generator, *, strength: float, sigma: float) -> A
         for f in fields
     ]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    return cv2.remap(alpha, x + moved[0], y + moved[1], cv2.INTER_LINEAR)
+    return np.asarray(cv2.remap(alpha, x + moved[0], y + moved[1], cv2.INTER_LINEAR), np.float32)
 
 
 def colour_and_sharpness(image: UInt8Image, rng: Generator) -> UInt8Image:
@@ -94,14 +103,15 @@ def downscaled(image: UInt8Image, rng: Generator) -> UInt8Image:
         image, (max(1, width // factor), max(1, height // factor)), interpolation=cv2.INTER_AREA
     )
     kernels = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
-    return cv2.resize(small, (width, height), interpolation=kernels[int(rng.integers(3))])
+    kernel = kernels[int(rng.integers(3))]
+    return np.asarray(cv2.resize(small, (width, height), interpolation=kernel))
 
 
 def sharpened(image: UInt8Image, rng: Generator) -> UInt8Image:
     """Unsharp mask with a random weight of 0.2 to 0.5."""
     weight = float(rng.uniform(0.2, 0.5))
     blurred = cv2.GaussianBlur(image, (0, 0), 1.0)
-    return cv2.addWeighted(image, 1 + weight, blurred, -weight, 0)
+    return np.asarray(cv2.addWeighted(image, 1 + weight, blurred, -weight, 0))
 
 
 def affine(image: UInt8Image, alpha: Alpha, rng: Generator) -> tuple[UInt8Image, Alpha]:
@@ -128,9 +138,7 @@ def composite(inner: UInt8Image, outer: UInt8Image, alpha: Alpha) -> tuple[UInt8
     return fake, visible
 
 
-def self_blend(
-    face: UInt8Image, landmarks: Points, rng: Generator
-) -> tuple[UInt8Image, Mask]:
+def self_blend(face: UInt8Image, landmarks: Points, rng: Generator) -> tuple[UInt8Image, Mask]:
     """Blend a face with a slightly transformed copy of itself.
 
     Colour and sharpness are changed on the copy or on the ground with equal chance; then the copy

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from unmask.errors import ConfigError
 from unmask.synthesis.blend import Mask, composite, hull_alpha
 from unmask.synthesis.shape import Points, region_points
 from unmask.types import UInt8Image, check_rgb
@@ -40,7 +41,9 @@ def zero_insertion(small: FloatImage, rng: Generator) -> FloatImage:
     height, width = small.shape[:2]
     spread = np.zeros((2 * height, 2 * width, 3), np.float32)
     spread[::2, ::2] = small
-    return cv2.filter2D(spread, -1, kernel, anchor=(1, 1), borderType=cv2.BORDER_REFLECT_101)
+    # pixel i of `small` covers 2i and 2i + 1: from 2i it reaches back by one, on by two
+    wide = cv2.filter2D(spread, -1, kernel, anchor=(2, 2), borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(wide, np.float32)
 
 
 def pixel_shuffle(small: FloatImage, rng: Generator) -> FloatImage:
@@ -62,7 +65,8 @@ def nearest_conv(small: FloatImage, rng: Generator) -> FloatImage:
     kernel[1, 1] += 1 - kernel.sum()
     kernel += rng.normal(0, 0.015, (3, 3))
     kernel = (kernel / kernel.sum()).astype(np.float32)
-    return cv2.filter2D(repeated, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+    smooth = cv2.filter2D(repeated, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(smooth, np.float32)
 
 
 def _tent(phase: int) -> NDArray[np.float64]:
@@ -81,18 +85,37 @@ UPSAMPLERS: tuple[str, ...] = (*_CV2, *_DOUBLERS)
 def rebuild(face: UInt8Image, kind: str, factor: float, rng: Generator) -> FloatImage:
     """Reduce by `factor` and upsample back by `kind`: (H, W, 3) float32, 0-255, unclipped.
 
-    The two doublers upsample by 2 per stage, as networks do, so `factor` becomes 2 or 4 for them.
+    The doublers upsample by 2 per stage, as networks do, so `factor` becomes 2 or 4 for them.
+
+    Raises:
+        ConfigError: `kind` is not one of `UPSAMPLERS`.
     """
+    if kind not in UPSAMPLERS:
+        raise ConfigError(f"There is no upsampler {kind!r}; choose of {', '.join(UPSAMPLERS)}.")
     height, width = face.shape[:2]
-    stages = (1 if factor < 3 else 2) if kind in _DOUBLERS else 0
-    factor = 2.0**stages if stages else factor
+    if kind in _DOUBLERS:
+        return _doubled(face, kind, 1 if factor < 3 else 2, rng)[:height, :width]
     size = (max(4, int(np.ceil(width / factor))), max(4, int(np.ceil(height / factor))))
-    out = cv2.resize(face.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(face.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=_CV2[kind]), np.float32)
+
+
+def _doubled(face: UInt8Image, kind: str, stages: int, rng: Generator) -> FloatImage:
+    """Reduce by exactly 2 ** stages and double as often: at least as large as `face`.
+
+    Sides that do not divide are first filled up at the right and bottom: a factor of 3.95 down
+    and 4 up would move the picture by up to 3 pixels.
+    """
+    factor = 2**stages
+    right, bottom = ((-side) % factor for side in face.shape[1::-1])
+    whole = cv2.copyMakeBorder(face, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+    size = (whole.shape[1] // factor, whole.shape[0] // factor)
+    out = np.asarray(
+        cv2.resize(whole.astype(np.float32), size, interpolation=cv2.INTER_AREA), np.float32
+    )
     for _ in range(stages):
         out = _DOUBLERS[kind](out, rng)
-    if stages:
-        return out[:height, :width]
-    return cv2.resize(out, (width, height), interpolation=_CV2[kind])
+    return out
 
 
 def restore_energy(rebuilt: FloatImage, face: UInt8Image, rng: Generator) -> FloatImage:
@@ -121,7 +144,8 @@ def region_alpha(
     if rng.random() < whole:
         return np.ones(shape, np.float32)
     alpha = hull_alpha(shape, region_points(landmarks, rng))
-    return cv2.GaussianBlur(alpha, (0, 0), float(rng.uniform(0.01, 0.05)) * shape[0])
+    sigma = float(rng.uniform(0.01, 0.05)) * shape[0]
+    return np.asarray(cv2.GaussianBlur(alpha, (0, 0), sigma), np.float32)
 
 
 def reupsample(
@@ -139,7 +163,8 @@ def reupsample(
         fake: like `face`. mask: (H, W) bool, True where the rebuilt pixels have visible weight.
 
     Raises:
-        ShapeError: bad picture, or landmarks outside it.
+        ShapeError: bad picture, or the region drawn lies outside it.
+        ConfigError: unknown `kind`.
     """
     check_rgb(face, "reupsample's face")
     kind = kind or UPSAMPLERS[int(rng.integers(len(UPSAMPLERS)))]

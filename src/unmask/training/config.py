@@ -22,6 +22,8 @@ class DataConfig(_Section):
     """CSV or folder; relative to the configuration file."""
     families: dict[str, Annotated[float, Field(gt=0)]] = {"self_blend": 1.0, "reupsample": 1.0}
     """What the fakes are, with weights: synthesis families, or generators of the index."""
+    beside: dict[str, list[str]] = {}
+    """Generator of the index -> sources of the reals its fakes are paired and compared with."""
     sources: list[str] | None = None
     """Use only items of these sources (reals and their fakes); all when null."""
     soften_real_p: Annotated[float, Field(ge=0, le=1)] = 0.2
@@ -31,6 +33,9 @@ class DataConfig(_Section):
     """Side of the training window in pixels; the network's own when null."""
     repeats: Annotated[int, Field(ge=1)] = 1
     """How often each real occurs in an epoch."""
+    draws: Annotated[int, Field(ge=1)] = 8
+    """For networks whose front end has nothing to learn (`rich`): how often each real is drawn per
+    family; the statistics of every draw are computed once and kept beside the crops."""
     workers: Annotated[int, Field(ge=0)] = 1
     """Loader processes."""
 

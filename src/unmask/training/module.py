@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-import lightning as L  # noqa: N812
+import lightning as L
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unmask.data.dataset import ScoringSet
@@ -18,6 +20,9 @@ from unmask.models.checkpoint import predict
 from unmask.training.config import OptimConfig
 from unmask.transforms.preprocess import InputSpec, normalise, to_tensors
 
+Scores = dict[str, tuple[NDArray[np.float64], ScoringSet]]
+"""Name of a scoring set -> its logits (N,) and the set."""
+
 
 class DetectorModule(L.LightningModule):
     """Trains any network of the registry that returns a logit and an embedding.
@@ -26,7 +31,7 @@ class DetectorModule(L.LightningModule):
         model: the network.
         spec: its input contract, with the training window as native size.
         optim: losses and optimiser.
-        validation: sets to score after every epoch; `real` among them.
+        scorer: logits of the validation sets, called after every epoch; `real` among them.
         beside: generator -> sources of the reals it is compared with.
         select: families whose mean AUC is logged as `val/auc` and selects the checkpoint.
         pretrained: the RGB backbone gets its own, lower learning rate.
@@ -37,24 +42,32 @@ class DetectorModule(L.LightningModule):
         model: nn.Module,
         spec: InputSpec,
         optim: OptimConfig,
-        validation: Sequence[ScoringSet],
+        scorer: Callable[[nn.Module], Scores],
         beside: Mapping[str, Sequence[str]],
         select: Sequence[str],
         *,
         pretrained: bool = False,
     ) -> None:
         super().__init__()
-        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model.to(memory_format=torch.channels_last)
         self.spec, self.optim = spec, optim
-        self.validation, self.beside, self.select = validation, beside, list(select)
+        self.scorer, self.beside, self.select = scorer, beside, list(select)
         self.pretrained = pretrained
 
-    def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
-        views = {k: batch[k].flatten(0, 1) for k in ("native", "rgb") if k in batch}
-        labels = batch["label"].flatten()
-        pixels = {k: v.permute(0, 3, 1, 2).float() for k, v in views.items()}
+    def _forward(self, batch: dict[str, Tensor]) -> Any:
+        if "statistics" in batch:
+            return self.model.head(batch["statistics"].flatten(0, 1))  # type: ignore[operator]  # RichNet
+        pixels = {
+            name: batch[name].flatten(0, 1).permute(0, 3, 1, 2).float()
+            for name in ("native", "rgb")
+            if name in batch
+        }
         rgb = normalise(pixels.get("rgb", pixels["native"]), self.spec)
-        output = self.model(rgb.contiguous(memory_format=torch.channels_last), pixels["native"])
+        return self.model(rgb.contiguous(memory_format=torch.channels_last), pixels["native"])
+
+    def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
+        labels = batch["label"].flatten()
+        output = self._forward(batch)
         entropy = F.binary_cross_entropy_with_logits(output.logit, labels.float())
         loss = entropy
         self.log("train/cross_entropy", entropy, prog_bar=True, batch_size=len(labels))
@@ -72,7 +85,7 @@ class DetectorModule(L.LightningModule):
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         """Scores all sets at once: they are small, and AUC needs them whole."""
-        aucs = family_aucs(score_sets(self.model, self.validation, self.spec), self.beside)
+        aucs = family_aucs(self.scorer(self.model), self.beside)
         for name, value in aucs.items():
             self.log(f"val/auc/{name}", value, batch_size=1)
         chosen = float(np.mean([aucs[name] for name in self.select]))
@@ -109,35 +122,48 @@ class DetectorModule(L.LightningModule):
         ]
 
 
-def score_sets(
-    model: nn.Module, sets: Sequence[ScoringSet], spec: InputSpec, *, batch: int = 32
-) -> dict[str, tuple[np.ndarray[Any, Any], ScoringSet]]:
-    """Logits of every set: name -> ((N,) float64, the set). Leaves the model's mode as it was."""
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside, the former mode after."""
     training = model.training
     model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def score_sets(
+    model: nn.Module, sets: Sequence[ScoringSet], spec: InputSpec, *, batch: int = 32
+) -> Scores:
+    """Logits of every set, through the same path as in scanning."""
+    device = str(next(model.parameters()).device)
     scored = {}
-    for item in sets:
-        logits = [
-            predict(model, to_tensors(item.views[i : i + batch], spec))[0]
-            for i in range(0, len(item.views), batch)
-        ]
-        scored[item.name] = (np.concatenate(logits), item)
-    model.train(training)
+    with evaluating(model):
+        for item in sets:
+            logits = [
+                predict(model, to_tensors(item.views[i : i + batch], spec), device=device)[0]
+                for i in range(0, len(item.views), batch)
+            ]
+            scored[item.name] = (np.concatenate(logits), item)
     return scored
 
 
-def family_aucs(
-    scored: Mapping[str, tuple[np.ndarray[Any, Any], ScoringSet]],
-    beside: Mapping[str, Sequence[str]],
-) -> dict[str, float]:
+def family_aucs(scored: Scores, beside: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """AUC of each set of fakes against the reals beside it: of the same sources, or as given."""
-    real_logits, real = scored["real"]
     result = {}
     for name, (logits, item) in scored.items():
-        if item.label == 0:
-            continue
-        sources = set(beside.get(name, item.sources))
-        mine = real_logits[[source in sources for source in real.sources]]
-        labels = np.r_[np.zeros(len(mine)), np.ones(len(logits))]
-        result[name] = auc(labels, np.r_[mine, logits])
+        if item.label == 1:
+            mine = reals_beside(scored, name, beside)
+            labels = np.r_[np.zeros(len(mine)), np.ones(len(logits))]
+            result[name] = auc(labels, np.r_[mine, logits])
     return result
+
+
+def reals_beside(
+    scored: Scores, family: str, beside: Mapping[str, Sequence[str]]
+) -> NDArray[np.float64]:
+    """Logits of the reals that a family's fakes are compared with."""
+    logits, real = scored["real"]
+    sources = set(beside.get(family, scored[family][1].sources))
+    return logits[[source in sources for source in real.sources]]

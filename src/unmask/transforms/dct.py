@@ -13,11 +13,13 @@ from __future__ import annotations
 import math
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unmask.errors import ConfigError, ShapeError
+from unmask.types import FloatArray, UInt8Image
 
 BLOCK = 8
 DctOutput = Literal["coefficients", "residual", "channels"]
@@ -188,3 +190,13 @@ def band_energy(gray: Tensor) -> Tensor:
     index = torch.arange(BLOCK)
     diagonal = (index[:, None] + index[None, :]).flatten().to(gray.device)
     return torch.stack([power[:, diagonal == d].mean(1) for d in range(1, 2 * BLOCK - 1)], dim=1)
+
+
+def log_bands(image: UInt8Image) -> FloatArray:
+    """log10 of `band_energy` of one picture: (H, W, 3) uint8 RGB, H, W >= 8 -> (14,) float32.
+
+    Energies below 0.001 squared grey levels count as 0.001.
+    """
+    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+    energy = band_energy(luma(pixels))[0].clamp_min(1e-3)
+    return np.asarray(torch.log10(energy).numpy(), np.float32)

@@ -15,12 +15,14 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from unmask.errors import ConfigError
+from unmask.errors import ConfigError, ShapeError
 from unmask.types import UInt8Image, check_rgb
 
 Subsampling = Literal["4:2:0", "4:4:4"]
 Kernel = Literal["nearest", "bilinear", "bicubic", "lanczos", "area"]
 
+_JPEG_SIDE = 65_500
+"""libjpeg's limit."""
 _SUBSAMPLING = {
     "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
     "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
@@ -48,6 +50,10 @@ def jpeg(
         subsampling: of the chroma planes.
         phase: (x, y) in 0..7, where the first 8x8 block starts. The picture is mirrored outwards
             for the encoder and cut back, so its size stays.
+
+    Raises:
+        ConfigError: quality or phase out of range.
+        ShapeError: not uint8 RGB, or a side over 65500 pixels.
     """
     check_rgb(image, "jpeg's image")
     if not 1 <= quality <= 100 or not all(0 <= p < 8 for p in phase):
@@ -60,8 +66,10 @@ def jpeg(
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
         _SUBSAMPLING[subsampling],
     ]
+    if max(padded.shape[:2]) > _JPEG_SIDE:
+        raise ShapeError(f"A JPEG side is at most {_JPEG_SIDE} pixels; got {padded.shape[1::-1]}.")
     _, data = cv2.imencode(".jpg", padded[..., ::-1], options)
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
     return np.ascontiguousarray(decoded[top:, left:])
 
 
@@ -85,7 +93,7 @@ def resize(image: UInt8Image, width: int, height: int, kernel: Kernel) -> UInt8I
     check_rgb(image, "resize's image")
     if width < 1 or height < 1 or kernel not in _KERNELS:
         raise ConfigError(f"Cannot resize to {width} x {height} by {kernel!r}.")
-    return cv2.resize(image, (width, height), interpolation=_KERNELS[kernel])
+    return np.asarray(cv2.resize(image, (width, height), interpolation=_KERNELS[kernel]))
 
 
 def grid_shift(image: UInt8Image, x: int, y: int) -> UInt8Image:
@@ -101,7 +109,8 @@ class LaunderingPolicy:
     """Draws the random chain a training pair goes through: resize, blur, noise, JPEG, JPEG.
 
     Attributes are probabilities, and ranges drawn uniformly. `strength` in [0, 1] given to
-    `draw` scales all of them, so that training can begin on clean traces.
+    `draw` scales all of them, so that training can begin on clean traces; only the first JPEG
+    stays as likely as it was, at a quality of 90 or more, because every picture has one behind it.
     """
 
     resize_p: float = 0.4
@@ -114,9 +123,7 @@ class LaunderingPolicy:
     jpeg_quality: tuple[int, int] = (60, 100)
     second_jpeg_p: float = 0.3
 
-    def draw(
-        self, rng: Generator, strength: float = 1.0
-    ) -> Callable[[UInt8Image], UInt8Image]:
+    def draw(self, rng: Generator, strength: float = 1.0) -> Callable[[UInt8Image], UInt8Image]:
         """One chain; calling it on several pictures treats them exactly alike, noise included."""
         steps: list[Callable[[UInt8Image], UInt8Image]] = []
         if rng.random() < self.resize_p * strength:
@@ -126,20 +133,17 @@ class LaunderingPolicy:
             sigma = float(rng.uniform(*self.blur_sigma)) * strength
             steps.append(lambda image: gaussian_blur(image, sigma))
         if rng.random() < self.noise_p * strength:
-            level, seed = float(rng.uniform(*self.noise_sigma)), int(rng.integers(2**31))
-            steps.append(
-                lambda image: gaussian_noise(image, level, np.random.default_rng(seed))
-            )
+            level, seed = float(rng.uniform(*self.noise_sigma)) * strength, int(rng.integers(2**31))
+            steps.append(lambda image: gaussian_noise(image, level, np.random.default_rng(seed)))
         for p in (self.jpeg_p, self.second_jpeg_p * strength):
             if rng.random() < p:
                 steps.append(self._jpeg_step(rng, strength))
         return lambda image: _apply(steps, image)
 
-    def _jpeg_step(
-        self, rng: Generator, strength: float
-    ) -> Callable[[UInt8Image], UInt8Image]:
+    def _jpeg_step(self, rng: Generator, strength: float) -> Callable[[UInt8Image], UInt8Image]:
         low, high = self.jpeg_quality
-        quality = int(rng.integers(round(90 + (low - 90) * strength), high + 1))
+        mild = min(max(low, 90), high)  # where the lower bound starts
+        quality = int(rng.integers(round(mild + (low - mild) * strength), high + 1))
         sampling: Subsampling = "4:2:0" if rng.random() < 0.7 else "4:4:4"
         aligned = rng.random() < 0.5
         phase = (0, 0) if aligned else (int(rng.integers(8)), int(rng.integers(8)))

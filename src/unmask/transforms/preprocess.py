@@ -70,10 +70,9 @@ def to_views(
     views = Views()
     if spec.rgb_size is not None:
         views["rgb"] = _resized(crop, spec.rgb_size)
-    size = spec.native_size
-    if spec.native_limit is not None and min(crop.shape[:2]) > spec.native_limit * size:
-        scale = spec.native_limit * size / min(crop.shape[:2])
-        width, height = (max(size, round(s * scale)) for s in crop.shape[1::-1])
+    size, shorter = spec.native_size, min(crop.shape[:2])
+    if (reduced := _reduced_side(shorter, spec)) < shorter:
+        width, height = (round(s * reduced / shorter) for s in crop.shape[1::-1])
         crop = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA)
     below, right = (max(0, size - side) for side in crop.shape[:2])
     if below or right:
@@ -89,18 +88,23 @@ def window_in_crop(side: int, spec: InputSpec) -> tuple[float, float, float, flo
 
     Reaches beyond the crop where the crop is smaller than the window.
     """
-    size = spec.native_size
-    limit = float("inf") if spec.native_limit is None else spec.native_limit * size
-    scale = max(size, round(limit)) / side if side > limit else 1.0
-    reduced = max(size, round(side * scale))
-    start = round((reduced - size) * 0.5)
-    return tuple(v / scale for v in (start, start, start + size, start + size))  # type: ignore[return-value]  # four of them
+    reduced = _reduced_side(side, spec)
+    start = round((max(reduced, spec.native_size) - spec.native_size) * 0.5)
+    low, high = (v * side / reduced for v in (start, start + spec.native_size))
+    return low, low, high, high
+
+
+def _reduced_side(side: int, spec: InputSpec) -> int:
+    """Side to which a crop is reduced before the window is cut; `side` itself if it is not."""
+    if spec.native_limit is None or side <= spec.native_limit * spec.native_size:
+        return side
+    return max(spec.native_size, round(spec.native_limit * spec.native_size))
 
 
 def _resized(crop: UInt8Image, size: int) -> UInt8Image:
     shrinking = min(crop.shape[:2]) > size
     kernel = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
-    return cv2.resize(crop, (size, size), interpolation=kernel)
+    return np.asarray(cv2.resize(crop, (size, size), interpolation=kernel))
 
 
 def to_tensors(views: Sequence[Views], spec: InputSpec) -> dict[str, Tensor]:

@@ -1,0 +1,298 @@
+"""One training run: from a configuration file to a checkpoint with its card."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+import unmask
+from unmask.data.crops import Crops, prepare_crops
+from unmask.data.dataset import PairSettings, TrainingPairs, scoring_sets
+from unmask.data.index import read_index
+from unmask.errors import ConfigError
+from unmask.metrics.bootstrap import bootstrap_interval
+from unmask.metrics.ranking import auc
+from unmask.models.checkpoint import Card, save_checkpoint
+from unmask.models.registry import ModelSpec, model_spec
+from unmask.models.rich import RichNet
+from unmask.training.config import TrainConfig, load_config
+from unmask.training.decision import fit_decision_on
+from unmask.training.module import (
+    DetectorModule,
+    Scores,
+    family_aucs,
+    reals_beside,
+    score_sets,
+)
+from unmask.training.statistics import fixed_scorer, training_statistics
+from unmask.transforms.preprocess import InputSpec
+
+LEAST_REALS = 20
+"""Fewer validation reals than this cannot carry a threshold."""
+
+
+def train(config_path: Path, *, out: Path, resume: bool = False) -> Path:
+    """Train as a configuration says.
+
+    Writes into `out`: `last.ckpt` and the best checkpoint (to resume from), `metrics.csv`, and at
+    the end `NAME.safetensors` with `NAME.json`, its card.
+
+    Args:
+        config_path: YAML, see `config.TrainConfig`.
+        out: folder of this run; face crops are kept in `cache` beside it, for other runs.
+        resume: go on from `last.ckpt` if there is one.
+
+    Returns:
+        Path of the weights.
+
+    Raises:
+        ConfigError: a configuration that cannot work, or an `out` that holds another run.
+        DatasetError: the index cannot be used.
+    """
+    config = load_config(config_path)
+    _check_out(out, config, resume)
+    started = time.perf_counter()
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    cache = out.parent / "cache"
+    crops = _load_crops(config, cache)
+    spec = model_spec(config.model)
+    pretrained = spec.pretrained if config.pretrained is None else config.pretrained
+    model = _build(spec, config, pretrained)
+    pairs, scorer, window = _feeds(model, crops, spec, config, cache)
+    module = DetectorModule(
+        model,
+        window,
+        config.optim,
+        scorer,
+        config.data.beside,
+        config.select_on or list(config.data.families),
+        pretrained=pretrained,
+    )
+    best = _fit(module, pairs, config, out, resume)
+    model.load_state_dict(best)
+    model.eval()
+    scores = scorer(model)
+    card = Card(
+        name=config.name,
+        architecture=config.model,
+        config=model.config.model_dump(mode="json"),  # type: ignore[union-attr, operator]  # all have one
+        input=spec.input,
+        summary=spec.summary,
+        licence=config.licence,
+        training=_facts(config, crops, config_path, time.perf_counter() - started),
+        metrics=_measured(scores, config),
+        decision=fit_decision_on(scores, config.data.families),
+    )
+    path = out / f"{config.name}.safetensors"
+    save_checkpoint(path, model, card, half=True)
+    _say(f"wrote {path} and its card {path.with_suffix('.json').name}")
+    return path
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def _check_out(out: Path, config: TrainConfig, resume: bool) -> None:
+    """Refuse to mix runs in one folder; remember the configuration for the next time."""
+    kept, text = out / "config.json", config.model_dump_json(indent=1)
+    if kept.is_file() and not resume:
+        raise ConfigError(
+            f"{out} already holds a run.", "Continue it with --resume, or choose another --out."
+        )
+    if kept.is_file() and kept.read_text("utf-8") != text:
+        raise ConfigError(
+            f"{out} holds a run with another configuration.",
+            "Choose another --out, or restore the configuration that it began with.",
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    kept.write_text(text, "utf-8")
+
+
+def _load_crops(config: TrainConfig, cache: Path) -> Crops:
+    items = read_index(config.data.index)
+    if config.data.sources is not None:
+        wanted = set(config.data.sources)
+        items = [item for item in items if item.source in wanted]
+        if not items:
+            raise ConfigError(f"The index has no items of the sources {sorted(wanted)}.")
+
+    def progress(done: int) -> None:
+        if done % 500 == 0 or done == len(items):
+            _say(f"faces: {done} of {len(items)} pictures")
+
+    crops = prepare_crops(items, cache, progress=progress)
+    if crops.dropped:
+        _say(f"pictures without a usable face: {crops.dropped}")
+    reals = crops.where(lambda item: item.split == "val" and item.label == 0)
+    if len(reals) < LEAST_REALS:
+        raise ConfigError(
+            f"The index has {len(reals)} validation reals with a face; thresholds need at least "
+            f"{LEAST_REALS}.",
+            "Add pictures of the split val, or let more of them keep it.",
+        )
+    return crops
+
+
+def _build(spec: ModelSpec, config: TrainConfig, pretrained: bool) -> nn.Module:
+    options = {**spec.config.model_dump(), **config.model_options}
+    return spec.create(
+        config=type(spec.config).model_validate(options),
+        pretrained=pretrained and config.backbone_weights is None,
+        backbone_weights=config.backbone_weights,
+    )
+
+
+def _feeds(
+    model: nn.Module, crops: Crops, spec: ModelSpec, config: TrainConfig, cache: Path
+) -> tuple[Dataset[Any], Callable[[nn.Module], Scores], InputSpec]:
+    """Training pairs, validation scorer, and the input contract with the training window."""
+    sets = scoring_sets(crops, spec.input, "val")
+    if isinstance(model, RichNet):
+        statistics = training_statistics(
+            model, crops, spec.input, config.data, seed=config.seed, cache=cache, say=_say
+        )
+        model.standardise_to(*statistics.moments())
+        return statistics, fixed_scorer(model, sets, spec.input), spec.input
+    window = spec.input
+    if config.data.window is not None:
+        limit = window.native_limit
+        if limit is not None:
+            limit = max(1.0, limit * window.native_size / config.data.window)
+        window = window.model_copy(
+            update={"native_size": config.data.window, "native_limit": limit}
+        )
+    settings = PairSettings(
+        families=config.data.families,
+        beside=config.data.beside,
+        soften_real_p=config.data.soften_real_p,
+        ramp_epochs=config.data.ramp_epochs,
+    )
+    pairs = TrainingPairs(crops, window, settings, seed=config.seed, repeats=config.data.repeats)
+    return pairs, lambda current: score_sets(current, sets, spec.input), window
+
+
+class _Epochs(Callback):
+    """Tells the pairs which epoch it is, so that draws differ and a resumed run repeats them."""
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        loader = trainer.train_dataloader
+        if loader is not None and isinstance(loader.dataset, TrainingPairs):
+            loader.dataset.set_epoch(trainer.current_epoch)
+
+
+def _fit(
+    module: DetectorModule, pairs: Dataset[Any], config: TrainConfig, out: Path, resume: bool
+) -> dict[str, Any]:
+    """Run the trainer; the state of the best epoch on validation items of trained families."""
+    keeper = ModelCheckpoint(
+        dirpath=out, filename="best", monitor="val/auc", mode="max", save_last=True,
+        enable_version_counter=False,
+    )  # fmt: skip
+    callbacks: list[Callback] = [keeper, TQDMProgressBar(refresh_rate=10), _Epochs()]
+    if config.optim.ema:
+        from lightning.pytorch.callbacks import EMAWeightAveraging
+
+        callbacks.append(EMAWeightAveraging(decay=config.optim.ema))
+    trainer = L.Trainer(
+        max_epochs=config.optim.epochs,
+        precision=config.optim.precision,  # type: ignore[arg-type]  # checked by the configuration
+        callbacks=callbacks,
+        logger=CSVLogger(out.parent, name=out.name, version=""),
+        accelerator="auto",
+        devices=1,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        log_every_n_steps=10,
+        deterministic="warn",
+    )
+    loader = DataLoader(
+        pairs,
+        batch_size=config.optim.batch_size // 2,
+        shuffle=True,
+        drop_last=True,
+        num_workers=0 if isinstance(module.model, RichNet) else config.data.workers,
+    )
+    once: DataLoader[Any] = DataLoader([0])  # type: ignore[arg-type]  # the scorer holds the validation items
+    last = out / "last.ckpt"
+    checkpoint = str(last) if resume and last.is_file() else None
+    trainer.fit(module, loader, once, ckpt_path=checkpoint)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    state = torch.load(keeper.best_model_path, map_location="cpu", weights_only=False)
+    prefix = "model."
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in state["state_dict"].items()
+        if name.startswith(prefix)
+    }
+
+
+def _facts(config: TrainConfig, crops: Crops, path: Path, seconds: float) -> dict[str, Any]:
+    """What the card says of the training: data, configuration, command and commit."""
+    counts = Counter((i.split, i.source, "fake" if i.label else "real") for i in crops.items)
+    return {
+        "command": f"unmask train {path}",
+        "configuration": json.loads(
+            config.model_dump_json(exclude={"data": {"index"}, "backbone_weights": True})
+        ),
+        "items": {"/".join(key): n for key, n in sorted(counts.items())},
+        "dropped": crops.dropped,
+        "commit": commit(),
+        "tool": f"unmask {unmask.__version__}",
+        "torch": torch.__version__,
+        "seconds": round(seconds),
+    }
+
+
+def commit() -> str | None:
+    """The checkout's commit, with `-dirty` when it has changes; None outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _measured(scores: Scores, config: TrainConfig) -> dict[str, Any]:
+    """AUC per family on validation items, with bootstrap intervals by identity."""
+    table: dict[str, Any] = {}
+    for family, value in family_aucs(scores, config.data.beside).items():
+        fakes, item = scores[family]
+        reals = reals_beside(scores, family, config.data.beside)
+        labels = np.r_[np.zeros(len(reals)), np.ones(len(fakes))]
+        values = np.r_[reals, fakes]
+        interval = bootstrap_interval(
+            lambda ix, y=labels, s=values: auc(y[ix], s[ix]),  # type: ignore[misc]  # defaults bind
+            list(range(len(labels))),
+            strata=labels.tolist(),
+        )
+        table[family] = {
+            "auc": round(value, 4),
+            "ci95": [round(v, 4) for v in interval],
+            "reals": len(reals),
+            "fakes": len(item.views),
+            "trained_on": family in config.data.families,
+        }
+    return {"split": "val", "laundering": "JPEG q90, random grid, both classes", "families": table}

@@ -1,0 +1,153 @@
+"""Networks whose front end has nothing to learn: its output is computed once and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from unmask.data.crops import Crops
+from unmask.data.dataset import PairSettings, ScoringSet, TrainingPairs
+from unmask.models.rich import RichNet
+from unmask.training.config import DataConfig
+from unmask.training.module import Scores, evaluating
+from unmask.transforms.preprocess import InputSpec, to_tensors
+
+VERSION = 1
+"""Raise when synthesis, laundering or the statistics change: what is kept is then made anew."""
+
+
+class StatisticsPairs(Dataset[dict[str, Tensor]]):
+    """Statistics of real/fake pairs of several families, (2, D) float32 per item."""
+
+    def __init__(self, pairs: Sequence[NDArray[np.float16]]) -> None:
+        self.pairs = pairs
+        self.ends = np.cumsum([len(p) for p in pairs])
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        which = int(np.searchsorted(self.ends, index, side="right"))
+        row = index - (int(self.ends[which - 1]) if which else 0)
+        values = np.array(self.pairs[which][row], np.float32)
+        return {"statistics": torch.from_numpy(values), "label": torch.tensor([0, 1])}
+
+    def moments(self, every: int = 7) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of each statistic, over every `every`-th pair: (D,) each."""
+        rows = np.concatenate([p[::every].astype(np.float32) for p in self.pairs])
+        flat = torch.from_numpy(rows.reshape(-1, rows.shape[-1]))
+        return flat.mean(0), flat.std(0)
+
+
+def training_statistics(
+    model: RichNet,
+    crops: Crops,
+    spec: InputSpec,
+    config: DataConfig,
+    *,
+    seed: int,
+    cache: Path,
+    say: Callable[[str], None],
+) -> StatisticsPairs:
+    """Draw the training pairs of every family `config.draws` times and take their statistics.
+
+    Each family's draws are one file, whose name hashes all they depend on, so that runs that leave
+    one family out share the others. Families weigh by how many of their draws are used.
+    """
+    pairs = []
+    top = max(config.families.values())
+    for family, weight in config.families.items():
+        for draw in range(max(1, round(config.draws * weight / top))):
+            path = cache / f"statistics-{_key(model, crops, spec, config, family, draw, seed)}.npy"
+            if not path.is_file():
+                say(f"statistics of {family}, draw {draw + 1}")
+                _write(path, model, crops, spec, config, family, draw, seed)
+            pairs.append(np.load(path, mmap_mode="r"))
+    return StatisticsPairs(pairs)
+
+
+def _settings(config: DataConfig, family: str) -> PairSettings:
+    return PairSettings(
+        families={family: 1.0},
+        beside=config.beside,
+        soften_real_p=config.soften_real_p,
+        ramp_epochs=0,
+    )
+
+
+def _key(
+    model: RichNet,
+    crops: Crops,
+    spec: InputSpec,
+    config: DataConfig,
+    family: str,
+    draw: int,
+    seed: int,
+) -> str:
+    parts = {
+        "version": VERSION,
+        "statistics": model.config.model_dump(include={"steps", "inner"}),
+        "input": spec.model_dump(),
+        "paths": hashlib.sha256("\n".join(str(i.path) for i in crops.items).encode()).hexdigest(),
+        "soften": config.soften_real_p,
+        "beside": config.beside.get(family),
+        "draw": [family, draw, seed],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _write(
+    path: Path,
+    model: RichNet,
+    crops: Crops,
+    spec: InputSpec,
+    config: DataConfig,
+    family: str,
+    draw: int,
+    seed: int,
+) -> None:
+    pairs = TrainingPairs(crops, spec, _settings(config, family), seed=seed)
+    pairs.set_epoch(draw)
+    loader = DataLoader(pairs, batch_size=16, num_workers=config.workers)
+    blocks = []
+    with torch.inference_mode():
+        for batch in loader:
+            native = batch["native"].flatten(0, 1).permute(0, 3, 1, 2).float()
+            values = model.statistics(native).view(len(batch["label"]), 2, -1)
+            blocks.append(values.numpy().astype(np.float16))
+    part = path.with_suffix(".part.npy")
+    np.save(part, np.concatenate(blocks))
+    part.replace(path)
+
+
+def fixed_scorer(
+    model: RichNet, sets: Sequence[ScoringSet], spec: InputSpec
+) -> Callable[[torch.nn.Module], Scores]:
+    """Like `score_sets`, with the statistics of the validation sets computed once, here."""
+    kept = {}
+    with torch.inference_mode():
+        for item in sets:
+            kept[item.name] = torch.cat(
+                [
+                    model.statistics(to_tensors(item.views[i : i + 16], spec)["native"])
+                    for i in range(0, len(item.views), 16)
+                ]
+            )
+
+    def score(current: torch.nn.Module) -> Scores:
+        assert isinstance(current, RichNet)
+        with evaluating(current), torch.inference_mode():
+            return {
+                item.name: (current.head(kept[item.name]).logit.double().numpy(), item)
+                for item in sets
+            }
+
+    return score
