@@ -1,6 +1,6 @@
-"""Train the four re-synthesis autoencoders, about four minutes each on one CPU core.
+"""Train the four re-synthesis autoencoders, a few minutes each on one CPU core.
 
-    python tools/train_autoencoders.py INDEX.csv src/unmask/synthesis/weights --minutes 4
+    python tools/train_autoencoders.py INDEX.csv src/unmask/synthesis/weights
 
 Only training reals of the permissive sources are used (`--sources`), so the weights carry no
 non-commercial terms. Loss: L1 + 0.02 x non-saturating adversarial loss of a patch discriminator
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import cv2
@@ -59,14 +58,14 @@ def patches(faces: list[np.ndarray], rng: np.random.Generator) -> Tensor:
     return torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2).float() / 255
 
 
-def train(kind: str, faces: list[np.ndarray], minutes: float, seed: int) -> tuple[nn.Module, dict]:
+def train(kind: str, faces: list[np.ndarray], steps: int, seed: int) -> tuple[nn.Module, dict]:
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model, critic = Autoencoder(kind), discriminator()
     slow = torch.optim.Adam(model.parameters(), 2e-3, betas=(0.5, 0.99))
     fast = torch.optim.Adam(critic.parameters(), 1e-3, betas=(0.5, 0.99))
-    started, steps = time.time(), 0
-    while (share := (time.time() - started) / (60 * minutes)) < 1:
+    for step in range(steps):
+        share = step / steps
         for group in slow.param_groups:
             group["lr"] = 2e-3 * (1 - share) + 1e-4
         real = patches(faces, rng)
@@ -81,7 +80,6 @@ def train(kind: str, faces: list[np.ndarray], minutes: float, seed: int) -> tupl
         fast.zero_grad()
         scores.mean().backward()
         fast.step()
-        steps += 1
     with torch.no_grad():
         real = torch.cat([patches(faces, rng) for _ in range(8)])
         fake = model(real).clamp(0, 1)
@@ -101,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("index", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--steps", type=int, default=1600)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sources", nargs="+", default=["london", "congress"])
     args = parser.parse_args()
@@ -112,7 +110,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     report = []
     for kind in KINDS:
-        model, facts = train(kind, faces, args.minutes, args.seed)
+        model, facts = train(kind, faces, args.steps, args.seed)
         state = {name: p.detach().half().contiguous() for name, p in model.state_dict().items()}
         save_file(state, args.out / f"{kind}.safetensors", metadata={"facts": json.dumps(facts)})
         report.append(facts)

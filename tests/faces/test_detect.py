@@ -156,6 +156,21 @@ def test_the_same_picture_gives_the_same_faces(picture: Read, detector: MTCNNDet
     np.testing.assert_array_equal(first.landmarks, again.landmarks)
 
 
+def test_a_quick_look_is_upright_and_unpadded_only(picture: Read, detector: MTCNNDetector) -> None:
+    upright = picture("london_006_03.jpg")
+    (expected,) = find_faces(Frame(upright), detector)
+    (face,) = find_faces(Frame(upright), detector, thorough=False)
+    assert face.box == expected.box
+    turned = Frame(np.ascontiguousarray(np.rot90(upright, 2)))
+    quick = find_faces(turned, detector, thorough=False)
+    assert all(f.quarter_turns == 0 for f in quick)
+    assert all(f.confidence < find_faces(turned, detector)[0].confidence for f in quick)
+    x0, y0, x1, y1 = TIGHT["london_006_03.jpg"]
+    tight = Frame(upright[y0:y1, x0:x1].copy())
+    assert find_faces(tight, detector, thorough=False) == []
+    assert len(find_faces(tight, detector)) == 1
+
+
 def stand_in(side: float, confidence: float) -> Face:
     points = np.zeros((5, 2), np.float32)
     return Face((0.0, 0.0, side, side), points, confidence)

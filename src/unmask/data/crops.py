@@ -30,11 +30,13 @@ class Crops:
         items: those with a face, in the index's order.
         landmarks: (N, 5, 2) float32, in each crop's pixels.
         dropped: why each of the others gave no face: reason -> how many.
+        key: hash of the items and settings they were made from.
     """
 
     items: list[Item]
     landmarks: NDArray[np.float32]
     dropped: dict[str, int]
+    key: str
     _pixels: NDArray[np.uint8]
     _starts: NDArray[np.int64]
     _sides: NDArray[np.int64]
@@ -79,6 +81,7 @@ def prepare_crops(
         items=kept,
         landmarks=np.array(meta["landmarks"], np.float32).reshape(-1, 5, 2),
         dropped=meta["dropped"],
+        key=key,
         _pixels=np.load(base.with_suffix(".npy"), mmap_mode="r"),
         _starts=np.concatenate([[0], np.cumsum(3 * sides**2)[:-1]]),
         _sides=sides,
@@ -97,6 +100,8 @@ def _write(items: Sequence[Item], base: Path, progress: Callable[[int], None] | 
             dropped[media.error.reason] += 1
         elif not (faces := find_faces(media.frames[0], detector)):
             dropped["no_face"] += 1
+        elif faces[0].quarter_turns:
+            dropped["rotated"] += 1  # turned upright, its landmarks would not fit the crop
         else:
             crop = crop_face(media.frames[0], faces[0], margin=MARGIN)
             kept.append(index)
@@ -122,7 +127,8 @@ def _in_crop(crop: Crop) -> NDArray[np.float32]:
 def _key(items: Sequence[Item]) -> str:
     digest = hashlib.sha256(f"{_VERSION} {MARGIN}".encode())
     for item in items:
-        row = {k: str(v) for k, v in asdict(item).items()}
+        # names, not whole paths: a data set that moved is the same data set
+        row = {**asdict(item), "path": "/".join(item.path.parts[-2:])}
         size = item.path.stat().st_size if item.path.is_file() else -1
         digest.update(json.dumps([row, size], sort_keys=True).encode())
     return digest.hexdigest()[:16]

@@ -34,7 +34,9 @@ def fit_decision(
     Raises:
         ShapeError: one of the classes is empty.
     """
-    numbers = decision_parameters(real_logits, fake_logits, real_bands, fpr=fpr, clear_p=CLEAR_P)
+    numbers = decision_parameters(
+        {"as they are": real_logits}, fake_logits, real_bands, fpr=fpr, clear_p=CLEAR_P
+    )
     return Decision(**numbers, measured_on=measured_on, domain=domain)
 
 

@@ -50,7 +50,7 @@ def find_in_frames(
             "not_applicable",
             "no_face",
             f"No face was found in {len(frames)} frame{'s' * (len(frames) > 1)}.",
-            "unmask judges faces only; a face should be at least 32 pixels wide.",
+            "unmask judges faces only; a face should be at least 40 pixels wide.",
         )
     return _crop(frames, found, settings)
 

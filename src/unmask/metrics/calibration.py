@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def threshold_at_fpr(real_scores: ArrayLike, fpr: float) -> float:
 
 
 def decision_parameters(
-    real_logits: ArrayLike,
+    real_logits: Mapping[str, ArrayLike],
     fake_logits: ArrayLike,
     real_bands: ArrayLike,
     *,
@@ -109,29 +110,35 @@ def decision_parameters(
 ) -> dict[str, Any]:
     """Everything numeric in a `models.checkpoint.Decision`, from held-out reals and fakes.
 
-    `flag` is the smallest score that at most a share `fpr` of the reals reaches; `clear` is where
-    the calibrated P(fake) at equal priors falls below `clear_p`, and never above `flag`.
+    `flag` is the smallest score that at most a share `fpr` of the reals reaches under every
+    condition: the worst one decides, and its share is what is reported. `clear` is where the
+    calibrated P(fake) at equal priors falls below `clear_p`, and never above `flag`.
 
     Args:
-        real_logits: (N,). fake_logits: (M,).
-        real_bands: (N, B) log10 band energies of the same reals.
+        real_logits: condition (as they are, blurred, ...) -> (N,).
+        fake_logits: (M,).
+        real_bands: (R, B) log10 band energies of reals, of all conditions.
         fpr: allowed at `flag`. clear_p: see above.
 
     Raises:
-        ShapeError: a class is empty, or logits and bands differ in number.
+        ShapeError: a class or condition is empty, or the bands are not a table.
     """
-    reals, fakes = np.asarray(real_logits, np.float64), np.asarray(fake_logits, np.float64)
-    bands = np.asarray(real_bands, np.float64)
-    if not len(reals) or not len(fakes) or bands.ndim != 2 or len(bands) != len(reals):
+    conditions = {name: np.asarray(v, np.float64) for name, v in real_logits.items()}
+    fakes, bands = np.asarray(fake_logits, np.float64), np.asarray(real_bands, np.float64)
+    if not conditions or not len(fakes) or any(not len(v) for v in conditions.values()):
+        sizes = {name: len(v) for name, v in conditions.items()}
         raise ShapeError(
-            f"A decision needs reals (with one row of bands each) and fakes; got {reals.shape}, "
-            f"{bands.shape} and {fakes.shape}."
+            f"A decision needs reals and fakes; got reals {sizes}, {len(fakes)} fakes."
         )
-    labels = np.r_[np.zeros(len(reals)), np.ones(len(fakes))]
-    slope, bias = fit_platt(np.r_[reals, fakes], labels)
-    scores = sigmoid(reals)
-    flag = min(1.0, threshold_at_fpr(scores, fpr))
-    alarms = int((scores >= flag).sum())
+    if bands.ndim != 2 or not len(bands):
+        raise ShapeError(f"Band energies must be (R, B) with R > 0; got {bands.shape}.")
+    reals = np.concatenate(list(conditions.values()))
+    slope, bias = fit_platt(np.r_[reals, fakes], np.r_[np.zeros(len(reals)), np.ones(len(fakes))])
+    flag = min(1.0, max(threshold_at_fpr(sigmoid(v), fpr) for v in conditions.values()))
+    alarms, trials = max(
+        ((int((sigmoid(v) >= flag).sum()), len(v)) for v in conditions.values()),
+        key=lambda count: count[0] / count[1],
+    )
     at_clear = (np.log(clear_p / (1 - clear_p)) - bias) / slope if slope > 0 else -np.inf
     low, high = np.percentile(bands, [0.5, 99.5], axis=0)
     slack = 0.25 * (high - low)
@@ -140,8 +147,8 @@ def decision_parameters(
         "bias": bias,
         "flag": flag,
         "clear": min(float(sigmoid(at_clear)), flag),
-        "fpr_at_flag": alarms / len(reals),
-        "ci95": wilson(alarms, len(reals)),
+        "fpr_at_flag": alarms / trials,
+        "ci95": wilson(alarms, trials),
         "bands": np.percentile(bands, [5, 50, 95], axis=0).T.tolist(),
         "band_limits": np.stack([low - slack, high + slack], axis=1).tolist(),
     }

@@ -114,7 +114,10 @@ def load_backbone_weights(net: nn.Module, path: Path) -> None:
             f"{path} is not a safetensors file: {error}",
             "Pickled .pt/.pth files are not read, because they can run code; convert them first.",
         ) from error
-    missing, unexpected = net.load_state_dict(state, strict=False)
+    try:
+        missing, unexpected = net.load_state_dict(state, strict=False)
+    except RuntimeError as error:  # tensors of another shape
+        raise CheckpointError(f"{path} does not fit the backbone: {error}") from error
     foreign = [name for name in unexpected if not name.startswith(("classifier.", "fc.", "head."))]
     if missing or foreign:
         raise CheckpointError(

@@ -92,18 +92,17 @@ def save_checkpoint(path: Path, model: nn.Module, card: Card, *, half: bool = Fa
         path: ends in `.safetensors`.
         model: its state becomes the file.
         card: what to say about it.
-        half: store floating-point tensors as float16; they are read back as float32.
+        half: store parameters as float16; they are read back as float32. Buffers (running and
+            standardising statistics) span too many magnitudes for it and keep their type.
 
     Raises:
         CheckpointError: `path` has another suffix, or a stored weight would not be finite.
     """
     if path.suffix != ".safetensors":
         raise CheckpointError(f"Weights are written as .safetensors, not {path.name}.")
+    shrunk = {name for name, _ in model.named_parameters()} if half else set()
     state = {
-        name: (tensor.half() if half and tensor.is_floating_point() else tensor)
-        .detach()
-        .cpu()
-        .contiguous()
+        name: (tensor.half() if name in shrunk else tensor).detach().cpu().contiguous()
         for name, tensor in model.state_dict().items()
     }
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
@@ -185,9 +184,8 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, Card]:
         model.load_state_dict({name: _full(tensor) for name, tensor in state.items()})
     except (ConfigError, ValidationError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{path} does not fit {card.architecture}: {error}") from error
-    if json.loads(described or "null") != json.loads(
-        _described(card)
-    ):  # some settings, such as a clipping, leave no tensor behind
+    # some settings, such as a clipping, leave no tensor behind that would not fit
+    if json.loads(described or "null") != json.loads(_described(card)):
         raise CheckpointError(
             f"{path} and its card describe different networks: {described} and {_described(card)}.",
             "Fetch weights and card again.",

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from unmask.errors import ConfigError
 from unmask.models.airl import AIRLOutput
 from unmask.transforms.dct import BLOCK, BlockDCT
 
@@ -258,6 +259,11 @@ class RichNet(nn.Module):
         backbone_weights: Path | None = None,
     ) -> None:
         super().__init__()
+        if pretrained or backbone_weights is not None:
+            raise ConfigError(
+                "Backbone weights were asked for, but this network has no backbone.",
+                "Leave them out: its statistics are fixed, and its head is trained from scratch.",
+            )
         self.config = config = config or RichConfig()
         self.statistics = RichFeatures(config)
         self.register_buffer("mean", torch.zeros(self.statistics.size))

@@ -18,8 +18,8 @@ class _Section(BaseModel):
 
 
 class DataConfig(_Section):
-    index: Path
-    """CSV or folder; relative to the configuration file."""
+    index: Path | None = None
+    """CSV or folder; relative to the configuration file. `--index` gives another."""
     families: dict[str, Annotated[float, Field(gt=0)]] = {"self_blend": 1.0, "reupsample": 1.0}
     """What the fakes are, with weights: synthesis families, or generators of the index."""
     beside: dict[str, list[str]] = {}
@@ -109,11 +109,36 @@ def load_config(path: Path) -> TrainConfig:
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]
         raise ConfigError(f"{path} cannot work:\n  " + "\n  ".join(lines)) from error
-    base = path.parent
-    weights = config.backbone_weights
     return config.model_copy(
         update={
-            "data": config.data.model_copy(update={"index": base / config.data.index}),
-            "backbone_weights": None if weights is None else base / weights,
+            "data": config.data.model_copy(update={"index": _beside(path, config.data.index)}),
+            "backbone_weights": _beside(path, config.backbone_weights),
         }
     )
+
+
+def _beside(config: Path, path: Path | None) -> Path | None:
+    return None if path is None else config.parent / path
+
+
+def with_overrides(
+    config: TrainConfig,
+    *,
+    index: Path | None = None,
+    backbone_weights: Path | None = None,
+    pretrained: bool | None = None,
+) -> TrainConfig:
+    """The configuration with what the command line says instead.
+
+    Raises:
+        ConfigError: neither the file nor the command line names an index.
+    """
+    if index is not None:
+        config = config.model_copy(update={"data": config.data.model_copy(update={"index": index})})
+    if config.data.index is None:
+        raise ConfigError("No index to train on.", "Give --index FILE.csv, or set data.index.")
+    if backbone_weights is not None:
+        config = config.model_copy(update={"backbone_weights": backbone_weights})
+    if pretrained is not None:
+        config = config.model_copy(update={"pretrained": pretrained})
+    return config

@@ -154,7 +154,7 @@ def family_aucs(scored: Scores, beside: Mapping[str, Sequence[str]]) -> dict[str
     result = {}
     for name, (logits, item) in scored.items():
         if item.label == 1:
-            mine = reals_beside(scored, name, beside)
+            mine, _ = reals_beside(scored, name, beside)
             labels = np.r_[np.zeros(len(mine)), np.ones(len(logits))]
             result[name] = auc(labels, np.r_[mine, logits])
     return result
@@ -162,8 +162,14 @@ def family_aucs(scored: Scores, beside: Mapping[str, Sequence[str]]) -> dict[str
 
 def reals_beside(
     scored: Scores, family: str, beside: Mapping[str, Sequence[str]]
-) -> NDArray[np.float64]:
-    """Logits of the reals that a family's fakes are compared with."""
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Logits and identities of the reals that a family's fakes are compared with.
+
+    Those of the sources in `beside`, else of the fakes' own sources, else (a generator whose
+    sources have no reals, and nothing said) all.
+    """
     logits, real = scored["real"]
     sources = set(beside.get(family, scored[family][1].sources))
-    return logits[[source in sources for source in real.sources]]
+    chosen = [i for i, source in enumerate(real.sources) if source in sources]
+    chosen = chosen or list(range(len(logits)))
+    return logits[chosen], [real.identities[i] for i in chosen]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +31,7 @@ from unmask.metrics.ranking import auc
 from unmask.models.checkpoint import Card, save_checkpoint
 from unmask.models.registry import ModelSpec, model_spec
 from unmask.models.rich import RichNet
-from unmask.training.config import TrainConfig, load_config
+from unmask.training.config import TrainConfig, load_config, with_overrides
 from unmask.training.decision import fit_decision_on
 from unmask.training.module import (
     DetectorModule,
@@ -45,7 +47,15 @@ LEAST_REALS = 20
 """Fewer validation reals than this cannot carry a threshold."""
 
 
-def train(config_path: Path, *, out: Path, resume: bool = False) -> Path:
+def train(
+    config_path: Path,
+    *,
+    out: Path,
+    resume: bool = False,
+    index: Path | None = None,
+    backbone_weights: Path | None = None,
+    pretrained: bool | None = None,
+) -> Path:
     """Train as a configuration says.
 
     Writes into `out`: `last.ckpt` and the best checkpoint (to resume from), `metrics.csv`, and at
@@ -55,6 +65,7 @@ def train(config_path: Path, *, out: Path, resume: bool = False) -> Path:
         config_path: YAML, see `config.TrainConfig`.
         out: folder of this run; face crops are kept in `cache` beside it, for other runs.
         resume: go on from `last.ckpt` if there is one.
+        index, backbone_weights, pretrained: instead of the configuration's.
 
     Returns:
         Path of the weights.
@@ -63,15 +74,20 @@ def train(config_path: Path, *, out: Path, resume: bool = False) -> Path:
         ConfigError: a configuration that cannot work, or an `out` that holds another run.
         DatasetError: the index cannot be used.
     """
-    config = load_config(config_path)
+    config = with_overrides(
+        load_config(config_path),
+        index=index,
+        backbone_weights=backbone_weights,
+        pretrained=pretrained,
+    )
     _check_out(out, config, resume)
     started = time.perf_counter()
     L.seed_everything(config.seed, workers=True, verbose=False)
     cache = out.parent / "cache"
     crops = _load_crops(config, cache)
     spec = model_spec(config.model)
-    pretrained = spec.pretrained if config.pretrained is None else config.pretrained
-    model = _build(spec, config, pretrained)
+    from_imagenet = spec.pretrained if config.pretrained is None else config.pretrained
+    model = _build(spec, config, from_imagenet)
     pairs, scorer, window = _feeds(model, crops, spec, config, cache)
     module = DetectorModule(
         model,
@@ -80,7 +96,7 @@ def train(config_path: Path, *, out: Path, resume: bool = False) -> Path:
         scorer,
         config.data.beside,
         config.select_on or list(config.data.families),
-        pretrained=pretrained,
+        pretrained=from_imagenet or config.backbone_weights is not None,
     )
     best = _fit(module, pairs, config, out, resume)
     model.load_state_dict(best)
@@ -110,11 +126,11 @@ def _say(message: str) -> None:
 def _check_out(out: Path, config: TrainConfig, resume: bool) -> None:
     """Refuse to mix runs in one folder; remember the configuration for the next time."""
     kept, text = out / "config.json", config.model_dump_json(indent=1)
-    if kept.is_file() and not resume:
+    if any(out.glob("*.ckpt")) and not resume:
         raise ConfigError(
             f"{out} already holds a run.", "Continue it with --resume, or choose another --out."
         )
-    if kept.is_file() and kept.read_text("utf-8") != text:
+    if resume and kept.is_file() and kept.read_text("utf-8") != text:
         raise ConfigError(
             f"{out} holds a run with another configuration.",
             "Choose another --out, or restore the configuration that it began with.",
@@ -124,6 +140,7 @@ def _check_out(out: Path, config: TrainConfig, resume: bool) -> None:
 
 
 def _load_crops(config: TrainConfig, cache: Path) -> Crops:
+    assert config.data.index is not None  # with_overrides refuses that
     items = read_index(config.data.index)
     if config.data.sources is not None:
         wanted = set(config.data.sources)
@@ -208,6 +225,7 @@ def _fit(
         from lightning.pytorch.callbacks import EMAWeightAveraging
 
         callbacks.append(EMAWeightAveraging(decay=config.optim.ema))
+    _quiet()
     trainer = L.Trainer(
         max_epochs=config.optim.epochs,
         precision=config.optim.precision,  # type: ignore[arg-type]  # checked by the configuration
@@ -242,11 +260,19 @@ def _fit(
     }
 
 
+def _quiet() -> None:
+    """Lightning's tips and hints about defaults that are meant as they are."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for text in (".*does not have many workers.*", ".*LeafSpec.*", ".*logging interval.*",
+                 ".*exists and is not empty.*", ".*Experiment logs directory.*"):  # fmt: skip
+        warnings.filterwarnings("ignore", text)
+
+
 def _facts(config: TrainConfig, crops: Crops, path: Path, seconds: float) -> dict[str, Any]:
     """What the card says of the training: data, configuration, command and commit."""
     counts = Counter((i.split, i.source, "fake" if i.label else "real") for i in crops.items)
     return {
-        "command": f"unmask train {path}",
+        "command": f"unmask train {path} --index INDEX.csv",
         "configuration": json.loads(
             config.model_dump_json(exclude={"data": {"index"}, "backbone_weights": True})
         ),
@@ -280,12 +306,12 @@ def _measured(scores: Scores, config: TrainConfig) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for family, value in family_aucs(scores, config.data.beside).items():
         fakes, item = scores[family]
-        reals = reals_beside(scores, family, config.data.beside)
+        reals, people = reals_beside(scores, family, config.data.beside)
         labels = np.r_[np.zeros(len(reals)), np.ones(len(fakes))]
         values = np.r_[reals, fakes]
         interval = bootstrap_interval(
             lambda ix, y=labels, s=values: auc(y[ix], s[ix]),  # type: ignore[misc]  # defaults bind
-            list(range(len(labels))),
+            [f"real/{p}" for p in people] + [f"fake/{p}" for p in item.identities],
             strata=labels.tolist(),
         )
         table[family] = {

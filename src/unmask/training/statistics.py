@@ -96,7 +96,7 @@ def _key(
         "version": VERSION,
         "statistics": model.config.model_dump(include={"steps", "inner"}),
         "input": spec.model_dump(),
-        "paths": hashlib.sha256("\n".join(str(i.path) for i in crops.items).encode()).hexdigest(),
+        "crops": crops.key,
         "soften": config.soften_real_p,
         "beside": config.beside.get(family),
         "draw": [family, draw, seed],

@@ -11,7 +11,8 @@ level, which is more than the traces that are looked for.
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from functools import cache
+from typing import Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -176,6 +177,16 @@ class BlockDCT(nn.Module):
         return image
 
 
+@cache
+def _all_channels_on(device: torch.device) -> BlockDCT:
+    return BlockDCT("channels", torch.ones(BLOCK, BLOCK, dtype=torch.bool)).to(device)
+
+
+def _all_channels(gray: Tensor) -> Tensor:
+    """All 64 coefficients as channels: (N, 1, H, W) -> (N, 64, H/8, W/8)."""
+    return cast(Tensor, _all_channels_on(gray.device)(gray))
+
+
 def band_energy(gray: Tensor) -> Tensor:
     """Mean DCT energy of each anti-diagonal u + v = 1 .. 14: (N, 1, H, W) -> (N, 14) float32.
 
@@ -185,8 +196,7 @@ def band_energy(gray: Tensor) -> Tensor:
     height, width = gray.shape[2] // BLOCK * BLOCK, gray.shape[3] // BLOCK * BLOCK
     if not height or not width:
         raise ShapeError(f"band_energy needs at least 8 x 8 pixels; got {tuple(gray.shape)}.")
-    every = BlockDCT("channels", torch.ones(BLOCK, BLOCK, dtype=torch.bool)).to(gray.device)
-    power = every(gray[..., :height, :width]).square().mean(dim=(2, 3))
+    power = _all_channels(gray[..., :height, :width]).square().mean(dim=(2, 3))
     index = torch.arange(BLOCK)
     diagonal = (index[:, None] + index[None, :]).flatten().to(gray.device)
     return torch.stack([power[:, diagonal == d].mean(1) for d in range(1, 2 * BLOCK - 1)], dim=1)

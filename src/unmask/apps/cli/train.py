@@ -17,8 +17,26 @@ from unmask.errors import ConfigError, MissingExtraError
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for checkpoints and logs.  [default: runs/<name of CONFIG>]",
 )
+@click.option(
+    "--index",
+    type=click.Path(path_type=Path),
+    help="CSV or folder of face pictures, instead of the configuration's.",
+)
+@click.option(
+    "--backbone-weights",
+    type=click.Path(path_type=Path),
+    help="Safetensors file with ImageNet weights of the RGB backbone.",
+)
+@click.option("--no-pretrained", is_flag=True, help="Train the RGB backbone from scratch.")
 @click.option("--resume", is_flag=True, help="Continue from the last checkpoint in the folder.")
-def train(config: Path, out: Path | None, resume: bool) -> None:
+def train(
+    config: Path,
+    out: Path | None,
+    index: Path | None,
+    backbone_weights: Path | None,
+    no_pretrained: bool,
+    resume: bool,
+) -> None:
     """Train a model.
 
     The YAML file CONFIG says which, and on what. Prints the path of the checkpoint that was best
@@ -32,4 +50,12 @@ def train(config: Path, out: Path | None, resume: bool) -> None:
         )
     from unmask.training.run import train as run
 
-    click.echo(str(run(config, out=out or Path("runs") / config.stem, resume=resume)))
+    path = run(
+        config,
+        out=out or Path("runs") / config.stem,
+        resume=resume,
+        index=index,
+        backbone_weights=backbone_weights,
+        pretrained=False if no_pretrained else None,
+    )
+    click.echo(str(path))

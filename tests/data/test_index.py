@@ -1,0 +1,123 @@
+"""Reading an index: from CSV and folders, and what each mistake is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unmask.data.index import read_index, split_of
+from unmask.errors import DatasetError
+
+HEADER = "path,label,split,source,generator,identity\n"
+ROWS = """a/1.jpg,0,train,ffhq,,anna
+a/2.jpg,1,train,ffhq,stylegan,anna
+b/3.png,0,val,,,
+"""
+
+
+def written(tmp_path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path = tmp_path / "index.csv"
+    path.write_text(text, encoding)
+    return path
+
+
+def test_a_csv_becomes_items(tmp_path: Path) -> None:
+    first, second, third = read_index(written(tmp_path, HEADER + ROWS))
+    assert first.path == tmp_path / "a" / "1.jpg"
+    assert (first.label, first.source, first.generator, first.identity, first.split) == (
+        0,
+        "ffhq",
+        "",
+        "anna",
+        "train",
+    )
+    assert (second.label, second.generator) == (1, "stylegan")
+    assert (third.source, third.identity) == ("b", "b/3.png")
+
+
+def test_columns_beyond_the_required_are_optional_and_in_any_order(tmp_path: Path) -> None:
+    text = "split,note,label,path\ntest,hello,1,x/y.png\n"
+    (item,) = read_index(written(tmp_path, text))
+    assert (item.label, item.split, item.source, item.generator) == (1, "test", "x", "")
+
+
+def test_a_spreadsheets_byte_order_mark_is_no_column(tmp_path: Path) -> None:
+    assert len(read_index(written(tmp_path, HEADER + ROWS, "utf-8-sig"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,label\na,0\n", r"has no column split; found \['path', 'label'\]"),
+        ("", r"has no column path, label, split; found None"),
+        ("path,label,split\n", "lists no pictures"),
+        ("path,label,split\na,real,train\n", r"index\.csv:2: label must be 0 or 1; got 'real'"),
+        ("path,label,split\na,0,train\nb,0,dev\n", r"index\.csv:3: split must be one of .*'dev'"),
+        ("path,label,split\na,0\n", r"index\.csv:2: split must be one of .* got None"),
+        ("path,label,split\n,0,train\n", r"index\.csv:2: path is empty"),
+        ("path,label,split\na,0,train\na,1,train\n", r"lists .*a twice"),
+        ("path,label,split\na,0,val\na,1,val\nb,0,val\nb,0,val\n", "and others twice"),
+    ],
+)
+def test_each_mistake_has_its_message(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=message):
+        read_index(written(tmp_path, text))
+
+
+def test_the_message_teaches_the_layout(tmp_path: Path) -> None:
+    for place in (tmp_path / "none.csv", written(tmp_path, "a,b\n1,2\n"), tmp_path):
+        with pytest.raises(DatasetError, match=r"(?s)path,label,split.*real/.*fake/"):
+            read_index(place)
+
+
+def test_an_identity_on_both_sides_of_a_split_is_refused(tmp_path: Path) -> None:
+    text = HEADER + ROWS + "c/4.jpg,0,test,ffhq,,anna\n"
+    with pytest.raises(DatasetError, match="'anna' is in the splits train and test"):
+        read_index(written(tmp_path, text))
+
+
+def folders(root: Path) -> Path:
+    names = ["real/1.jpg", "real/2.PNG", "fake/swap/1.jpg", "fake/gan/x/9.webp", "real/notes.txt"]
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
+def test_folders_become_items(tmp_path: Path) -> None:
+    items = read_index(folders(tmp_path))
+    found = {(i.path.relative_to(tmp_path).as_posix(), i.label, i.generator) for i in items}
+    assert found == {
+        ("real/1.jpg", 0, ""),
+        ("real/2.PNG", 0, ""),
+        ("fake/swap/1.jpg", 1, "swap"),
+        ("fake/gan/x/9.webp", 1, "gan"),
+    }
+    ones = [i for i in items if i.identity == "1"]
+    assert len(ones) == 2
+    assert ones[0].split == ones[1].split == split_of("1")
+
+
+def test_a_folder_without_the_two_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(DatasetError, match=r"no folders real/ and fake/; found pictures"):
+        read_index(tmp_path)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "fake").mkdir()
+    with pytest.raises(DatasetError, match="lists no pictures"):
+        read_index(tmp_path)
+
+
+def test_the_split_by_hash_is_stable_and_has_its_shares() -> None:
+    # literals: they must never change, or a second machine would train on the first one's test
+    assert [split_of(name) for name in ("anna", "ben", "000001", "")] == [
+        "train",
+        "val",
+        "train",
+        "test",
+    ]
+    splits = [split_of(str(i)) for i in range(5000)]
+    for name, share in (("train", 0.7), ("val", 0.1), ("test", 0.2)):
+        assert splits.count(name) / 5000 == pytest.approx(share, abs=0.02)  # type: ignore[arg-type]
