@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable
 
@@ -42,7 +43,7 @@ def main() -> None:
 
 
 @torch.inference_mode()
-def compare(network: torch.nn.Module, native: int, rgb: int, given) -> dict:
+def compare(network: torch.nn.Module, native: int, rgb: int, given: argparse.Namespace) -> dict:
     """Forward, DCT and DCT with luma in turn, so that a busy machine slows all alike."""
     pixels = torch.randint(0, 256, (given.batch, 3, native, native)).float()
     normalised = torch.randn(given.batch, 3, rgb, rgb).to(memory_format=torch.channels_last)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import cProfile
 import os
 import pstats
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ import torch
 from record import Record, arguments, spread
 
 from unmask.apps.cli import backend
+from unmask.errors import MediaError
 from unmask.faces import FaceDetector, MTCNNDetector, find_faces
 from unmask.inference.detector import BATCH, Detector
 from unmask.inference.faces import find_in_frames
@@ -45,8 +47,8 @@ STAGES = {
     "views": ("preprocess.py", "to_views"),
     "tensors": ("preprocess.py", "to_tensors"),
     "network": ("checkpoint.py", "predict"),
-    "result: assemble": ("verdict.py", "assemble"),
-    "result: band energies, within assemble": ("explain.py", "log_bands"),
+    "band energies": ("dct.py", "log_bands"),
+    "result": ("verdict.py", "assemble"),
 }
 """What to show of the profile: (file, function) by the name of the stage. Some lie in others."""
 
@@ -96,8 +98,8 @@ def stills(folder: Path, limit: int) -> list[str]:
             continue
         try:
             frame = decode(path).frames[0]
-        except Exception as error:
-            print(f"left out {path.name}: {error}")
+        except MediaError as error:
+            print(f"left out {path.name}: {error.message}", file=sys.stderr)
             continue
         if find_faces(frame, detector):
             found.append(str(path))
@@ -129,7 +131,7 @@ class Bench:
         ways: dict[str, Callable[[], object]] = {
             "end_to_end": lambda: self.end_to_end(paths, pool),
             "detector": lambda: [self.faces.detect(frame.image) for frame in frames],
-            "search": lambda: [find_faces(frame, self.faces) for frame in frames],
+            "search": lambda: [self.search(item) for item in media],
             "forward": lambda: self.forward(batches),
         }
         taken: dict[str, list[float]] = {name: [] for name in ways}
@@ -169,6 +171,11 @@ class Bench:
         for outcome in scan(Plan(paths), self.detector, pool.map):
             if outcome.result.status != "scored":
                 raise SystemExit(f"{outcome.result.input.path}: {outcome.result.message}")
+
+    def search(self, media: Media) -> None:
+        """As in a scan, which tries turned and padded views of stills only."""
+        for frame in media.frames:
+            find_faces(frame, self.faces, thorough=len(media.frames) == 1)
 
     @torch.inference_mode()
     def forward(self, batches: Sequence[Batch]) -> None:

@@ -57,7 +57,7 @@ class Announced:
             raise RuntimeError("the face detector broke")
         points = np.array([[-20, -15], [20, -15], [0, 5], [-15, 25], [15, 25]], np.float32)
         return [
-            Face(box, points + (box[0] + 50, box[1] + 50), 0.9999)
+            Face(box, points + np.array(box[:2], np.float32) + 50, 0.9999)
             for box in (BOXES[:code] if code <= len(BOXES) else [])
         ]
 

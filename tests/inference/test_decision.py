@@ -108,8 +108,10 @@ def test_a_decision_survives_its_card() -> None:
 
 def test_what_cannot_work_is_refused() -> None:
     reals, fakes, bands = samples(20)
-    for bad in ((reals, [], bands), ([], fakes, np.zeros((0, 14))), (reals, fakes, bands[:5])):
-        with pytest.raises(ShapeError, match="A decision needs reals"):
+    for bad in ((reals, [], bands), ([], fakes, bands)):
+        with pytest.raises(ShapeError, match="A decision needs reals and fakes"):
             fit_decision(*bad, **WORDS)
+    with pytest.raises(ShapeError, match=r"Band energies must be \(R, B\)"):
+        fit_decision(reals, fakes, bands[0], **WORDS)
     with pytest.raises(ShapeError, match="finite"):
         fit_decision([np.nan, 0.1], [0.3], np.zeros((2, 14)), **WORDS)

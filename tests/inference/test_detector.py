@@ -1,4 +1,4 @@
-"""From decoded media to results: scores, tracks, verdicts, failures; one item never costs others."""
+"""From decoded media to results: scores, tracks, verdicts; one item never costs the others."""
 
 from __future__ import annotations
 

@@ -194,5 +194,3 @@ def test_a_failure_has_no_evidence(detector: Detector, parts: Any) -> None:
 
 def test_bands_of_a_flat_picture_have_a_floor() -> None:
     np.testing.assert_allclose(log_bands(np.full((20, 20, 3), 77, np.uint8)), -3.0, atol=1e-6)
-
-

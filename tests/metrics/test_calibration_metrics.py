@@ -12,8 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
 from unmask.errors import ConfigError, ShapeError
+from unmask.metrics.bootstrap import wilson
 from unmask.metrics.calibration import (
     brier,
+    decision_parameters,
     expected_calibration_error,
     fit_platt,
     sigmoid,
@@ -99,6 +101,24 @@ def test_threshold_literals() -> None:
     assert threshold_at_fpr([0.2], 0.5) == np.nextafter(0.2, 1)
 
 
+def test_the_worst_condition_sets_the_flag() -> None:
+    rng = np.random.default_rng(3)
+    plain, blurred = rng.normal(-2, 1, 500), rng.normal(-1, 1, 200)
+    fakes, bands = rng.normal(2, 1, 300), rng.normal(size=(700, 14))
+    numbers = decision_parameters(
+        {"plain": plain, "blurred": blurred}, fakes, bands, fpr=0.02, clear_p=0.3
+    )
+    assert numbers["flag"] == threshold_at_fpr(sigmoid(blurred), 0.02)
+    assert numbers["fpr_at_flag"] == 4 / 200
+    assert numbers["ci95"] == wilson(4, 200)
+    assert (sigmoid(plain) >= numbers["flag"]).mean() < 0.02
+    labels = np.r_[np.zeros(700), np.ones(300)]
+    logits_ = np.r_[plain, blurred, fakes]
+    assert (numbers["slope"], numbers["bias"]) == fit_platt(logits_, labels)
+    with pytest.raises(ShapeError, match=r"'blurred': 0"):
+        decision_parameters({"plain": plain, "blurred": []}, fakes, bands, fpr=0.02, clear_p=0.3)
+
+
 def test_ece_in_closed_form() -> None:
     # two bins of 15: in [.2, .267) 4 items, mean p .25, half fake; in [.8, .867) p .8, all fake
     probabilities, labels = [0.25] * 4 + [0.8] * 6, [0, 0, 1, 1] + [1] * 6
@@ -126,7 +146,7 @@ def test_brier_equals_scikit_learns() -> None:
 def test_what_cannot_work_is_refused() -> None:
     with pytest.raises(ShapeError, match="both classes; got 2 labels of 1"):
         fit_platt([0.1, 0.2], [1, 1])
-    with pytest.raises(ShapeError, match="0 .real. or 1 .fake."):
+    with pytest.raises(ShapeError, match=r"0 \(real\) or 1 \(fake\)"):
         fit_platt([0.1, 0.2], [1, 2])
     with pytest.raises(ShapeError, match="finite"):
         fit_platt([0.1, np.nan], [0, 1])

@@ -92,5 +92,5 @@ def test_what_cannot_work_is_refused() -> None:
         roc_curve([0, 1], [0.1, 0.2, 0.3])
     with pytest.raises(ShapeError, match="finite"):
         equal_error_rate([0, 1], [0.1, np.nan])
-    with pytest.raises(ShapeError, match="0 .real. or 1 .fake."):
+    with pytest.raises(ShapeError, match=r"0 \(real\) or 1 \(fake\)"):
         tpr_at_fpr([1, 2], [0.1, 0.2], 0.1)

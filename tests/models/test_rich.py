@@ -40,14 +40,14 @@ def pixels(side: int = 64, seed: int = 0) -> torch.Tensor:
 
 def test_there_are_39_classes() -> None:
     classes = triple_classes()
-    assert sorted(set(classes.tolist())) == list(range(CLASSES))
+    assert set(classes.tolist()) == set(range(CLASSES))
     for index in range(125):
         t = (index // 25, index // 5 % 5, index % 5)
         reverse = t[2] * 25 + t[1] * 5 + t[0]
         negative = (4 - t[0]) * 25 + (4 - t[1]) * 5 + 4 - t[2]
         assert classes[index] == classes[reverse] == classes[negative]
     # Burnside: (125 + 25 symmetric + 1 zero + 5 antisymmetric) / 4 orbits
-    assert (125 + 25 + 1 + 5) // 4 == CLASSES
+    assert CLASSES == (125 + 25 + 1 + 5) // 4
 
 
 def test_quantisation_rounds_and_truncates() -> None:
@@ -104,9 +104,7 @@ def test_autocorrelation_shows_the_period_of_upsampling() -> None:
     comb = torch.zeros(1, 64, 64)
     comb[:, ::4, ::4] = 1.0
     corner = torch.cat([torch.ones(1), autocorrelation(comb)[0]]).view(LAGS, LAGS)
-    assert torch.argwhere(corner > 0.9).tolist() == [
-        [y, x] for y in (0, 4, 8) for x in (0, 4, 8)
-    ]
+    assert torch.argwhere(corner > 0.9).tolist() == [[y, x] for y in (0, 4, 8) for x in (0, 4, 8)]
     assert autocorrelation(torch.full((1, 32, 32), 7.0)).abs().max() == 0
 
 
@@ -199,3 +197,16 @@ def test_the_attribution_lies_where_the_evidence_is() -> None:
     assert float(heat.min()) >= 0
     inside = heat[16:48, 70:110].sum() / heat.sum()
     assert float(inside) > 0.4  # 8% of the window; smoothing spreads it by 16 pixels
+
+
+def test_the_pixels_votes_balance() -> None:
+    # one more vote for a triple is one less for the others, so each region's heat sums to zero
+    features, image = RichFeatures(CONFIG), pixels(96, seed=5)
+    image = (image + torch.arange(96.0).view(1, 1, 1, -1) % 3 * 4).clamp(0, 255)  # not isotropic
+    gradient = torch.randn(1, features.size, generator=torch.Generator().manual_seed(1))
+    heat = features.spread(image, gradient)
+    region = features._region(image)
+    assert float(heat.abs().mean()) > 0.1
+    for side in (0, 1):
+        votes = heat[region == side]
+        assert abs(float(votes.sum())) < 1e-4 * float(votes.abs().sum())

@@ -1,4 +1,4 @@
-"""The block DCT against scipy in float64, with grids that start anywhere and pictures of any size."""
+"""The block DCT against scipy in float64: any size, and grids that start anywhere."""
 
 from __future__ import annotations
 

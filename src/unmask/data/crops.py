@@ -16,7 +16,7 @@ from unmask.data.index import Item
 from unmask.errors import DatasetError
 from unmask.faces import MTCNNDetector, crop_face, find_faces
 from unmask.media import Failure, try_decode
-from unmask.types import Crop, UInt8Image
+from unmask.types import UInt8Image
 
 MARGIN = 1.3
 _VERSION = 1
@@ -106,7 +106,8 @@ def _write(items: Sequence[Item], base: Path, progress: Callable[[int], None] | 
             crop = crop_face(media.frames[0], faces[0], margin=MARGIN)
             kept.append(index)
             images.append(crop.image)
-            landmarks.append(_in_crop(crop).tolist())
+            points = crop.face.landmarks - np.array(crop.box[:2], np.float32)
+            landmarks.append(points.tolist())
         if progress:
             progress(index + 1)
     flat = np.concatenate([i.ravel() for i in images]) if images else np.zeros(0, np.uint8)
@@ -114,14 +115,6 @@ def _write(items: Sequence[Item], base: Path, progress: Callable[[int], None] | 
     sides = [image.shape[0] for image in images]
     meta = {"kept": kept, "sides": sides, "landmarks": landmarks, "dropped": dict(dropped)}
     base.with_suffix(".json").write_text(json.dumps(meta), "utf-8")
-
-
-def _in_crop(crop: Crop) -> NDArray[np.float32]:
-    """The face's landmarks in the crop's own, upright pixels."""
-    points = crop.face.landmarks - np.array(crop.box[:2], np.float32)
-    for _ in range(crop.face.quarter_turns % 4):  # of np.rot90: x, y -> y, side - x
-        points = np.stack([points[:, 1], crop.image.shape[0] - points[:, 0]], axis=1)
-    return points
 
 
 def _key(items: Sequence[Item]) -> str:

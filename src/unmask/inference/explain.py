@@ -91,7 +91,7 @@ def heatmap(model: nn.Module, crop: UInt8Image, spec: InputSpec) -> FloatArray:
         cam, whole = model.attribution(inputs["native"]).cpu().numpy(), False
     else:
         layer, view = model.cam_layer  # type: ignore[misc]  # every other registry network has one
-        cam = grad_cam(model, layer, inputs)[0]  # type: ignore[arg-type]  # see above
+        cam = grad_cam(model, layer, inputs)[0]
         whole = view == "rgb" and spec.rgb_size is not None
     x0, y0, x1, y1 = (0.0, 0.0, side, side) if whole else window_in_crop(side, spec)
     # map cell centres: (i + .5) * (x1 - x0) / w + x0 in the crop

@@ -125,8 +125,8 @@ def restore_energy(rebuilt: FloatImage, face: UInt8Image, rng: Generator) -> Flo
         return rebuilt
     original = face.astype(np.float32)
     sigma = float(rng.uniform(0.8, 1.6))
-    high = rebuilt - cv2.GaussianBlur(rebuilt, (0, 0), sigma)
-    lost = original - cv2.GaussianBlur(original, (0, 0), sigma)
+    high: FloatImage = rebuilt - cv2.GaussianBlur(rebuilt, (0, 0), sigma)
+    lost: FloatImage = original - cv2.GaussianBlur(original, (0, 0), sigma)
     if mode < 0.7:  # unsharp mask up to the original's energy
         gain = float(np.sqrt((lost.var() + 1e-3) / (high.var() + 1e-3)))
         return rebuilt + high * (min(gain, 4.0) - 1) * float(rng.uniform(0.5, 1.0))
@@ -134,7 +134,7 @@ def restore_energy(rebuilt: FloatImage, face: UInt8Image, rng: Generator) -> Flo
         return rebuilt + (original - rebuilt) * float(rng.uniform(0.2, 0.6))
     grain = rng.normal(0, 1, rebuilt.shape[:2]).astype(np.float32)[..., None]
     missing = max(float(lost.var() - high.var()), 0.0)
-    return rebuilt + grain * np.sqrt(missing) * float(rng.uniform(0.3, 1.0))
+    return rebuilt + grain * float(np.sqrt(missing)) * float(rng.uniform(0.3, 1.0))
 
 
 def region_alpha(

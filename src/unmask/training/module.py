@@ -31,9 +31,11 @@ class DetectorModule(L.LightningModule):
         model: the network.
         spec: its input contract, with the training window as native size.
         optim: losses and optimiser.
+        batches: epoch -> its loader of training pairs.
         scorer: logits of the validation sets, called after every epoch; `real` among them.
         beside: generator -> sources of the reals it is compared with.
         select: families whose mean AUC is logged as `val/auc` and selects the checkpoint.
+        seed: with the epoch, of dropout.
         pretrained: the RGB backbone gets its own, lower learning rate.
     """
 
@@ -42,17 +44,26 @@ class DetectorModule(L.LightningModule):
         model: nn.Module,
         spec: InputSpec,
         optim: OptimConfig,
+        batches: Callable[[int], Any],
         scorer: Callable[[nn.Module], Scores],
         beside: Mapping[str, Sequence[str]],
         select: Sequence[str],
         *,
+        seed: int = 0,
         pretrained: bool = False,
     ) -> None:
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)
         self.spec, self.optim = spec, optim
-        self.scorer, self.beside, self.select = scorer, beside, list(select)
-        self.pretrained = pretrained
+        self.batches, self.scorer = batches, scorer
+        self.beside, self.select = beside, list(select)
+        self.seed, self.pretrained = seed, pretrained
+
+    def train_dataloader(self) -> Any:
+        return self.batches(self.current_epoch)
+
+    def on_train_epoch_start(self) -> None:
+        torch.manual_seed(epoch_seed(self.seed, self.current_epoch))
 
     def _forward(self, batch: dict[str, Tensor]) -> Any:
         if "statistics" in batch:
@@ -120,6 +131,11 @@ class DetectorModule(L.LightningModule):
             {"params": slow, "lr": rate * self.optim.backbone_lr_factor},
             {"params": rest, "lr": rate},
         ]
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Seed of all that is random in one epoch, so that a resumed run repeats it."""
+    return seed * 100_003 + epoch
 
 
 @contextmanager

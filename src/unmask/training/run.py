@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import subprocess
 import sys
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-import unmask
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.dataset import PairSettings, TrainingPairs, scoring_sets
 from unmask.data.index import read_index
 from unmask.errors import ConfigError
-from unmask.metrics.bootstrap import bootstrap_interval
-from unmask.metrics.ranking import auc
 from unmask.models.checkpoint import Card, save_checkpoint
 from unmask.models.registry import ModelSpec, model_spec
 from unmask.models.rich import RichNet
+from unmask.training.card import facts, measured
 from unmask.training.config import TrainConfig, load_config, with_overrides
 from unmask.training.decision import fit_decision_on
-from unmask.training.module import (
-    DetectorModule,
-    Scores,
-    family_aucs,
-    reals_beside,
-    score_sets,
-)
+from unmask.training.module import DetectorModule, Scores, epoch_seed, score_sets
 from unmask.training.statistics import fixed_scorer, training_statistics
 from unmask.transforms.preprocess import InputSpec
 
@@ -89,16 +77,19 @@ def train(
     from_imagenet = spec.pretrained if config.pretrained is None else config.pretrained
     model = _build(spec, config, from_imagenet)
     pairs, scorer, window = _feeds(model, crops, spec, config, cache)
+    workers = 0 if isinstance(model, RichNet) else config.data.workers
     module = DetectorModule(
         model,
         window,
         config.optim,
+        _loader(pairs, config, workers),
         scorer,
         config.data.beside,
         config.select_on or list(config.data.families),
+        seed=config.seed,
         pretrained=from_imagenet or config.backbone_weights is not None,
     )
-    best = _fit(module, pairs, config, out, resume)
+    best = _fit(module, config, out, resume)
     model.load_state_dict(best)
     model.eval()
     scores = scorer(model)
@@ -109,8 +100,8 @@ def train(
         input=spec.input,
         summary=spec.summary,
         licence=config.licence,
-        training=_facts(config, crops, config_path, time.perf_counter() - started),
-        metrics=_measured(scores, config),
+        training=facts(config, crops, config_path, time.perf_counter() - started),
+        metrics=measured(scores, config),
         decision=fit_decision_on(scores, config.data.families),
     )
     path = out / f"{config.name}.safetensors"
@@ -203,24 +194,31 @@ def _feeds(
     return pairs, lambda current: score_sets(current, sets, spec.input), window
 
 
-class _Epochs(Callback):
-    """Tells the pairs which epoch it is, so that draws differ and a resumed run repeats them."""
+def _loader(pairs: Dataset[Any], config: TrainConfig, workers: int) -> Callable[[int], Any]:
+    """epoch -> its batches, in an order and with draws that depend on (seed, epoch) alone."""
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        loader = trainer.train_dataloader
-        if loader is not None and isinstance(loader.dataset, TrainingPairs):
-            loader.dataset.set_epoch(trainer.current_epoch)
+    def batches(epoch: int) -> DataLoader[Any]:
+        if isinstance(pairs, TrainingPairs):
+            pairs.set_epoch(epoch)
+        return DataLoader(
+            pairs,
+            batch_size=config.optim.batch_size // 2,
+            shuffle=True,
+            drop_last=True,
+            num_workers=workers,
+            generator=torch.Generator().manual_seed(epoch_seed(config.seed, epoch)),
+        )
+
+    return batches
 
 
-def _fit(
-    module: DetectorModule, pairs: Dataset[Any], config: TrainConfig, out: Path, resume: bool
-) -> dict[str, Any]:
+def _fit(module: DetectorModule, config: TrainConfig, out: Path, resume: bool) -> dict[str, Any]:
     """Run the trainer; the state of the best epoch on validation items of trained families."""
     keeper = ModelCheckpoint(
         dirpath=out, filename="best", monitor="val/auc", mode="max", save_last=True,
         enable_version_counter=False,
     )  # fmt: skip
-    callbacks: list[Callback] = [keeper, TQDMProgressBar(refresh_rate=10), _Epochs()]
+    callbacks: list[Callback] = [keeper, TQDMProgressBar(refresh_rate=10)]
     if config.optim.ema:
         from lightning.pytorch.callbacks import EMAWeightAveraging
 
@@ -237,18 +235,12 @@ def _fit(
         enable_model_summary=False,
         log_every_n_steps=10,
         deterministic="warn",
-    )
-    loader = DataLoader(
-        pairs,
-        batch_size=config.optim.batch_size // 2,
-        shuffle=True,
-        drop_last=True,
-        num_workers=0 if isinstance(module.model, RichNet) else config.data.workers,
+        reload_dataloaders_every_n_epochs=1,
     )
     once: DataLoader[Any] = DataLoader([0])  # type: ignore[arg-type]  # the scorer holds the validation items
     last = out / "last.ckpt"
     checkpoint = str(last) if resume and last.is_file() else None
-    trainer.fit(module, loader, once, ckpt_path=checkpoint)
+    trainer.fit(module, val_dataloaders=once, ckpt_path=checkpoint, weights_only=False)
     if trainer.interrupted:
         raise KeyboardInterrupt
     state = torch.load(keeper.best_model_path, map_location="cpu", weights_only=False)
@@ -266,59 +258,3 @@ def _quiet() -> None:
     for text in (".*does not have many workers.*", ".*LeafSpec.*", ".*logging interval.*",
                  ".*exists and is not empty.*", ".*Experiment logs directory.*"):  # fmt: skip
         warnings.filterwarnings("ignore", text)
-
-
-def _facts(config: TrainConfig, crops: Crops, path: Path, seconds: float) -> dict[str, Any]:
-    """What the card says of the training: data, configuration, command and commit."""
-    counts = Counter((i.split, i.source, "fake" if i.label else "real") for i in crops.items)
-    return {
-        "command": f"unmask train {path} --index INDEX.csv",
-        "configuration": json.loads(
-            config.model_dump_json(exclude={"data": {"index"}, "backbone_weights": True})
-        ),
-        "items": {"/".join(key): n for key, n in sorted(counts.items())},
-        "dropped": crops.dropped,
-        "commit": commit(),
-        "tool": f"unmask {unmask.__version__}",
-        "torch": torch.__version__,
-        "seconds": round(seconds),
-    }
-
-
-def commit() -> str | None:
-    """The checkout's commit, with `-dirty` when it has changes; None outside a checkout."""
-    here = Path(__file__).parent
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
-
-
-def _measured(scores: Scores, config: TrainConfig) -> dict[str, Any]:
-    """AUC per family on validation items, with bootstrap intervals by identity."""
-    table: dict[str, Any] = {}
-    for family, value in family_aucs(scores, config.data.beside).items():
-        fakes, item = scores[family]
-        reals, people = reals_beside(scores, family, config.data.beside)
-        labels = np.r_[np.zeros(len(reals)), np.ones(len(fakes))]
-        values = np.r_[reals, fakes]
-        interval = bootstrap_interval(
-            lambda ix, y=labels, s=values: auc(y[ix], s[ix]),  # type: ignore[misc]  # defaults bind
-            [f"real/{p}" for p in people] + [f"fake/{p}" for p in item.identities],
-            strata=labels.tolist(),
-        )
-        table[family] = {
-            "auc": round(value, 4),
-            "ci95": [round(v, 4) for v in interval],
-            "reals": len(reals),
-            "fakes": len(item.views),
-            "trained_on": family in config.data.families,
-        }
-    return {"split": "val", "laundering": "JPEG q90, random grid, both classes", "families": table}

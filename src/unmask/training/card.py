@@ -1,0 +1,75 @@
+"""What a card says of a training run: data, configuration, command, commit, and its measures."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import unmask
+from unmask.data.crops import Crops
+from unmask.metrics.bootstrap import bootstrap_interval
+from unmask.metrics.ranking import auc
+from unmask.training.config import TrainConfig
+from unmask.training.module import Scores, family_aucs, reals_beside
+
+
+def facts(config: TrainConfig, crops: Crops, path: Path, seconds: float) -> dict[str, Any]:
+    """What the card says of the training: data, configuration, command and commit."""
+    counts = Counter((i.split, i.source, "fake" if i.label else "real") for i in crops.items)
+    return {
+        "command": f"unmask train {path} --index INDEX.csv",
+        "configuration": json.loads(
+            config.model_dump_json(exclude={"data": {"index"}, "backbone_weights": True})
+        ),
+        "items": {"/".join(key): n for key, n in sorted(counts.items())},
+        "dropped": crops.dropped,
+        "commit": commit(),
+        "tool": f"unmask {unmask.__version__}",
+        "torch": torch.__version__,
+        "seconds": round(seconds),
+    }
+
+
+def commit() -> str | None:
+    """The checkout's commit, with `-dirty` when it has changes; None outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def measured(scores: Scores, config: TrainConfig) -> dict[str, Any]:
+    """AUC per family on validation items, with bootstrap intervals by identity."""
+    table: dict[str, Any] = {}
+    for family, value in family_aucs(scores, config.data.beside).items():
+        fakes, item = scores[family]
+        reals, people = reals_beside(scores, family, config.data.beside)
+        labels = np.r_[np.zeros(len(reals)), np.ones(len(fakes))]
+        values = np.r_[reals, fakes]
+        interval = bootstrap_interval(
+            lambda ix, y=labels, s=values: auc(y[ix], s[ix]),  # type: ignore[misc]  # defaults bind
+            [f"real/{p}" for p in people] + [f"fake/{p}" for p in item.identities],
+            strata=labels.tolist(),
+        )
+        table[family] = {
+            "auc": round(value, 4),
+            "ci95": [round(v, 4) for v in interval],
+            "reals": len(reals),
+            "fakes": len(item.views),
+            "trained_on": family in config.data.families,
+        }
+    return {"split": "val", "laundering": "JPEG q90, random grid, both classes", "families": table}
