@@ -76,14 +76,19 @@ class Scored:
         """The track with the highest score: one manipulated face makes a manipulated picture.
 
         Tracks of fewer than `MIN_VIDEO_FRAMES` frames (passers-by, false detections) stand back
-        when a longer one exists.
+        when a longer one exists; of the rest, those without a single good frame stand back when
+        another has one, so that a blurred bystander cannot hide a clear finding.
         """
         longest = max(len(m) for m in self.members.values())
         need = min(MIN_VIDEO_FRAMES, longest)
         return max(
-            (t for t, m in self.members.items() if len(m) >= need),
-            key=lambda t: (self.track_logit(t), -t),
+            (track for track, members in self.members.items() if len(members) >= need),
+            key=lambda track: (self.is_clear(track), self.track_logit(track), -track),
         )
+
+    def is_clear(self, track: int) -> bool:
+        """Whether a track has a crop without a quality flag."""
+        return any(not self.crops[i].quality for i in self.members[track])
 
     def telling(self, per_track: int) -> list[int]:
         """For each track, the good crops nearest to its highest score, in order of time."""
@@ -151,7 +156,7 @@ def _doubts(media: Media, scored: Scored, track: int, in_domain: bool) -> list[s
     """Reasons not to rest a verdict on the deciding face."""
     doubts = []
     flags = [scored.crops[i].quality for i in scored.members[track]]
-    if all(flags):
+    if not scored.is_clear(track):
         named = {flag for quality in flags for flag in quality}
         doubts += [reason for flag, reason in QUALITY_REASONS.items() if flag in named]
     if media.info.media == "video" and len(flags) < MIN_VIDEO_FRAMES:

@@ -60,10 +60,12 @@ class DetectorModule(L.LightningModule):
         self.seed, self.pretrained = seed, pretrained
 
     def train_dataloader(self) -> Any:
-        return self.batches(self.current_epoch)
+        """Called anew for every epoch, also for the one that a resumed run begins with.
 
-    def on_train_epoch_start(self) -> None:
+        Dropout is seeded here because Lightning skips `on_train_epoch_start` when it resumes.
+        """
         torch.manual_seed(epoch_seed(self.seed, self.current_epoch))
+        return self.batches(self.current_epoch)
 
     def _forward(self, batch: dict[str, Tensor]) -> Any:
         if "statistics" in batch:
@@ -81,7 +83,7 @@ class DetectorModule(L.LightningModule):
         output = self._forward(batch)
         entropy = F.binary_cross_entropy_with_logits(output.logit, labels.float())
         loss = entropy
-        self.log("train/cross_entropy", entropy, prog_bar=True, batch_size=len(labels))
+        self._log_epoch("train/cross_entropy", entropy, len(labels))
         if self.optim.contrastive_weight:
             contrast = supervised_contrastive(
                 output.embedding,
@@ -89,10 +91,15 @@ class DetectorModule(L.LightningModule):
                 temperature=self.optim.temperature,
                 positives=self.optim.positives,
             )
-            self.log("train/contrastive", contrast, prog_bar=True, batch_size=len(labels))
+            self._log_epoch("train/contrastive", contrast, len(labels))
             loss = entropy + self.optim.contrastive_weight * contrast
-        self.log("train/loss", loss, batch_size=len(labels))
+        self.log("loss", loss, prog_bar=True, logger=False, batch_size=len(labels))
+        self._log_epoch("train/loss", loss, len(labels))
         return loss
+
+    def _log_epoch(self, name: str, value: Tensor, size: int) -> None:
+        """Into the log: the mean over an epoch."""
+        self.log(name, value, on_step=False, on_epoch=True, batch_size=size)
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         """Scores all sets at once: they are small, and AUC needs them whole."""

@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.dataset import PairSettings, TrainingPairs, scoring_sets
@@ -46,8 +46,7 @@ def train(
 ) -> Path:
     """Train as a configuration says.
 
-    Writes into `out`: `last.ckpt` and the best checkpoint (to resume from), `metrics.csv`, and at
-    the end `NAME.safetensors` with `NAME.json`, its card.
+    Writes into `out`: `last.ckpt` and the best checkpoint (to resume from), `logs`, and at the end `NAME.safetensors` with `NAME.json`, its card.
 
     Args:
         config_path: YAML, see `config.TrainConfig`.
@@ -70,9 +69,10 @@ def train(
     )
     _check_out(out, config, resume)
     started = time.perf_counter()
-    L.seed_everything(config.seed, workers=True, verbose=False)
     cache = out.parent / "cache"
     crops = _load_crops(config, cache)
+    # after the crops: finding faces anew draws random numbers, reading kept ones does not
+    L.seed_everything(config.seed, workers=True, verbose=False)
     spec = model_spec(config.model)
     from_imagenet = spec.pretrained if config.pretrained is None else config.pretrained
     model = _build(spec, config, from_imagenet)
@@ -194,6 +194,20 @@ def _feeds(
     return pairs, lambda current: score_sets(current, sets, spec.input), window
 
 
+class _Order(Sampler[int]):
+    """A shuffle that is the same however often it is begun; Lightning begins it twice to resume."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size, self.seed = size, seed
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed)
+        return iter(torch.randperm(self.size, generator=generator).tolist())
+
+
 def _loader(pairs: Dataset[Any], config: TrainConfig, workers: int) -> Callable[[int], Any]:
     """epoch -> its batches, in an order and with draws that depend on (seed, epoch) alone."""
 
@@ -203,10 +217,10 @@ def _loader(pairs: Dataset[Any], config: TrainConfig, workers: int) -> Callable[
         return DataLoader(
             pairs,
             batch_size=config.optim.batch_size // 2,
-            shuffle=True,
+            sampler=_Order(len(pairs), epoch_seed(config.seed, epoch)),  # type: ignore[arg-type]  # sized
             drop_last=True,
             num_workers=workers,
-            generator=torch.Generator().manual_seed(epoch_seed(config.seed, epoch)),
+            generator=torch.Generator(),  # its own, so that beginning twice leaves dropout's alone
         )
 
     return batches
@@ -228,7 +242,8 @@ def _fit(module: DetectorModule, config: TrainConfig, out: Path, resume: bool) -
         max_epochs=config.optim.epochs,
         precision=config.optim.precision,  # type: ignore[arg-type]  # checked by the configuration
         callbacks=callbacks,
-        logger=CSVLogger(out.parent, name=out.name, version=""),
+        # a logger empties its folder when it starts, so each resumption gets its own
+        logger=CSVLogger(out, name="logs", version=len(list(out.glob("logs/*")))),
         accelerator="auto",
         devices=1,
         num_sanity_val_steps=0,

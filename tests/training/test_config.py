@@ -1,0 +1,78 @@
+"""Configurations that cannot work are refused before anything is loaded, by field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from unmask.errors import ConfigError
+from unmask.training.config import load_config, with_overrides
+
+GOOD = {"name": "a", "model": "airl_small", "data": {"index": "x.csv"}}
+CONFIGS = sorted(Path(__file__).parents[2].glob("configs/**/*.yaml"))
+
+
+def written(tmp_path: Path, content: object) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_every_shipped_configuration_loads(path: Path) -> None:
+    config = load_config(path)
+    assert config.name == ("unmask-default" if path.stem == "default" else config.name)
+
+
+def test_left_out_configurations_differ_from_the_default_in_one_family() -> None:
+    default = load_config(Path(__file__).parents[2] / "configs/default.yaml")
+    left_out = [path for path in CONFIGS if path.parent.name == "left_out"]
+    assert {path.stem for path in left_out} == set(default.data.families)
+    for path in left_out:
+        config = load_config(path)
+        assert set(config.data.families) == set(default.data.families) - {path.stem}
+        families = {"families": default.data.families}
+        assert config.data.model_copy(update=families) == default.data
+        assert config.optim == default.optim
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    assert load_config(written(tmp_path, GOOD)).data.index == tmp_path / "x.csv"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model": "resnet"}, "No network is called 'resnet'"),
+        ({"model_options": {"fussed": 3}}, "fussed"),
+        ({"optim": {"batch_size": 7}}, "batch_size must be even"),
+        ({"optim": {"learning_rate": 0}}, "optim.learning_rate"),
+        ({"optim": {"precision": "8"}}, "optim.precision"),
+        ({"select_on": ["stylegan"]}, "would leak the test"),
+        ({"data": {"families": {"self_blend": -1}}}, "data.families.self_blend"),
+        ({"naem": "b"}, "naem"),
+    ],
+)
+def test_what_cannot_work_names_its_field(
+    tmp_path: Path, change: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_config(written(tmp_path, GOOD | change))
+
+
+def test_broken_files_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="There is no configuration"):
+        load_config(tmp_path / "none.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_config(tmp_path / "bad.yaml")
+
+
+def test_an_index_must_come_from_somewhere(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, GOOD | {"data": {}}))
+    with pytest.raises(ConfigError, match="Give --index"):
+        with_overrides(config)
+    given = with_overrides(config, index=tmp_path / "y.csv", pretrained=False)
+    assert (given.data.index, given.pretrained) == (tmp_path / "y.csv", False)

@@ -1,0 +1,140 @@
+"""Training end to end, small: through the command, resumed, and refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+
+from unmask.apps.cli import app
+from unmask.errors import ConfigError
+from unmask.inference.detector import Detector
+from unmask.models.checkpoint import load_checkpoint
+from unmask.training.module import DetectorModule
+from unmask.training.run import train
+
+NETWORK = {"frequency_channels": [8, 8], "fused": 8, "projection": 8}
+FREQUENCY: dict[str, Any] = {
+    "name": "tiny",
+    "model": "airl_small_frequency",
+    "model_options": NETWORK,
+    "data": {"window": 64, "workers": 0, "families": {"self_blend": 1, "blurrer": 1}},
+    "optim": {"epochs": 2, "batch_size": 4, "learning_rate": 1e-3},
+}
+RICH: dict[str, Any] = {
+    "name": "tiny-rich",
+    "model": "rich",
+    "model_options": {"fused": 8, "projection": 8},
+    "data": {"draws": 2, "workers": 0, "families": {"self_blend": 1, "reupsample": 0.5}},
+    "optim": {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3},
+}
+
+
+def config(folder: Path, content: dict[str, Any]) -> Path:
+    path = folder / f"{content['name']}.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(scope="module", params=[FREQUENCY, RICH], ids=["network", "statistics"])
+def trained(
+    request: pytest.FixtureRequest, runs: Path, index: Path
+) -> tuple[dict[str, Any], Path, Path]:
+    """(configuration, its file, weights) of an uninterrupted run by the command."""
+    path = config(runs, request.param)
+    words = ["train", str(path), "--index", str(index), "--out", str(runs / path.stem)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    return request.param, path, Path(done.stdout.strip().splitlines()[-1])
+
+
+def test_the_card_says_what_was_done(trained: tuple[dict[str, Any], Path, Path]) -> None:
+    content, _, weights = trained
+    _, card = load_checkpoint(weights)
+    assert card.name == content["name"]
+    assert card.training["configuration"]["data"]["families"] == content["data"]["families"]
+    assert card.training["items"]["val/tests/real"] == 22
+    families = card.metrics["families"]
+    assert {name for name, entry in families.items() if entry["trained_on"]} == set(
+        content["data"]["families"]
+    )
+    assert all(0 <= entry["auc"] <= 1 for entry in families.values())
+    decision = card.decision
+    assert decision is not None
+    assert 0 <= decision.clear <= decision.flag <= 1
+    assert decision.fpr_at_flag <= 0.01
+
+
+def test_what_was_trained_can_scan(trained: tuple[dict[str, Any], Path, Path], index: Path) -> None:
+    result = Detector.from_pretrained(trained[2]).scan(index.parent / "000.png")
+    assert result.status == "scored"
+
+
+def test_the_log_has_every_epoch(trained: tuple[dict[str, Any], Path, Path]) -> None:
+    log = (trained[2].parent / "logs/version_0/metrics.csv").read_text()
+    assert "val/auc" in log
+    assert "train/contrastive" in log
+
+
+def test_a_killed_run_resumes_to_the_same_weights(
+    trained: tuple[dict[str, Any], Path, Path],
+    runs: Path,
+    index: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content, path, weights = trained
+
+    def die(module: DetectorModule) -> None:
+        if module.current_epoch == 1:
+            raise RuntimeError("killed")
+
+    out = runs / f"{content['name']}-killed"
+    with monkeypatch.context() as patch:
+        patch.setattr(DetectorModule, "on_train_epoch_end", die)
+        with pytest.raises(RuntimeError, match="killed"):
+            train(path, out=out, index=index)
+    with pytest.raises(ConfigError, match="already holds a run"):
+        train(path, out=out, index=index)
+    resumed = train(path, out=out, index=index, resume=True)
+    before, after = load_checkpoint(weights)[0].state_dict(), load_checkpoint(resumed)[0]
+    for name, tensor in after.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_resuming_another_configuration_is_refused(
+    trained: tuple[dict[str, Any], Path, Path], index: Path, tmp_path: Path
+) -> None:
+    content, _, weights = trained
+    other = config(tmp_path, {**content, "seed": 5})
+    with pytest.raises(ConfigError, match="another configuration"):
+        train(other, out=weights.parent, index=index, resume=True)
+
+
+def test_families_that_are_not_there_are_refused(index: Path, runs: Path, tmp_path: Path) -> None:
+    wrong = {**FREQUENCY, "data": {**FREQUENCY["data"], "families": {"stylegan": 1}}}
+    with pytest.raises(ConfigError, match="No training items for stylegan") as error:
+        train(config(tmp_path, wrong), out=runs / "wrong", index=index)
+    assert "blurrer" in str(error.value)
+
+
+def test_pretrained_without_a_hub_names_the_way_out(
+    index: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "empty"))
+    b0 = {**FREQUENCY, "model": "airl_b0", "model_options": {}, "name": "b0"}
+    words = ["train", str(config(tmp_path, b0)), "--index", str(index)]
+    done = CliRunner().invoke(app, [*words, "--out", str(runs / "b0")])
+    assert done.exit_code == 2
+    assert "--no-pretrained" in done.stderr
+    assert "--backbone-weights" in done.stderr
+
+
+def test_the_runs_are_json_readable(trained: tuple[dict[str, Any], Path, Path]) -> None:
+    kept = json.loads((trained[2].parent / "config.json").read_text())
+    assert kept["name"] == trained[0]["name"]
