@@ -31,10 +31,11 @@ demo: $(VENV)/.base
 test: lint unit
 
 lint: $(VENV)/.dev
-	$(BIN)/ruff check src tests benchmarks examples
-	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples tools
+	$(BIN)/ruff format --check src tests benchmarks examples tools
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/render_numbers.py --check
 
 unit: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
@@ -45,7 +46,9 @@ lock: $(BIN)/uv
 	  pyproject.toml - --output-file requirements.lock
 
 examples: $(VENV)/.dev
-	$(BIN)/python examples/make_examples.py
+	@test -n "$(LONDON)" -a -n "$(CONGRESS)" \
+	  || { echo "Say where the pictures are: make examples LONDON=folder CONGRESS=folder"; exit 2; }
+	$(BIN)/python examples/make_examples.py $(LONDON) $(CONGRESS)
 
 clean:
 	rm -rf $(VENV) out build dist
