@@ -24,8 +24,8 @@ from unmask.models.registry import model_spec
 from unmask.transforms.preprocess import InputSpec
 
 FORMAT = "unmask.checkpoint/1"
-CLEAR_P = 0.3
-"""Below this calibrated P(fake), at equal priors, a face shows no evidence."""
+CLEAR_P = 0.5
+"""Calibrated P(fake) at equal priors below which nothing speaks for a fake: likelihood ratio 1."""
 
 
 class Decision(BaseModel):

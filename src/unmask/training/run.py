@@ -46,7 +46,8 @@ def train(
 ) -> Path:
     """Train as a configuration says.
 
-    Writes into `out`: `last.ckpt` and the best checkpoint (to resume from), `logs`, and at the end `NAME.safetensors` with `NAME.json`, its card.
+    Writes into `out`: `last.ckpt` and the best checkpoint (to resume from), `logs`, and at the end
+    `NAME.safetensors` with `NAME.json`, its card.
 
     Args:
         config_path: YAML, see `config.TrainConfig`.
