@@ -10,12 +10,13 @@ With `--install` the default model and its card, with these results in it, go in
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from record import ROOT, Record, arguments
+from torch import nn
 
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.dataset import CONTROLS, scoring_sets
@@ -24,9 +25,11 @@ from unmask.metrics.bootstrap import bootstrap_interval, wilson
 from unmask.metrics.calibration import brier, expected_calibration_error, sigmoid
 from unmask.metrics.ranking import auc, equal_error_rate, tpr_at_fpr
 from unmask.models.checkpoint import Card, load_checkpoint, read_card, write_card
+from unmask.models.rich import RichNet
 from unmask.training.config import load_config
-from unmask.training.module import Scores, reals_beside, score_sets
+from unmask.training.module import Scores, reals_beside
 from unmask.training.run import train
+from unmask.training.statistics import fixed_scorer
 
 DEFAULT = Path("configs/default.yaml")
 LEFT_OUT = Path("configs/left_out")
@@ -40,9 +43,12 @@ def trained(config: Path, index: Path, runs: Path) -> Path:
     return path if path.is_file() else train(config, out=out, index=index, resume=True)
 
 
-def scored(weights: Path, crops: Crops, split: str) -> tuple[Scores, Card]:
+def scorer(weights: Path, crops: Crops, split: str) -> Callable[[nn.Module], Scores]:
+    """Scores one split with any model of the default's architecture; its statistics, which have
+    nothing to learn, are computed once."""
     model, card = load_checkpoint(weights)
-    return score_sets(model, scoring_sets(crops, card.input, split), card.input), card
+    assert isinstance(model, RichNet)
+    return fixed_scorer(model, scoring_sets(crops, card.input, split), card.input)
 
 
 def ranked(scores: Scores, family: str, beside: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,12 +127,15 @@ def main() -> None:
         path.stem: trained(path, args.index, args.runs) for path in sorted(LEFT_OUT.glob("*.yaml"))
     }
     for split in ("val", "test"):
-        scores, card = scored(weights, crops, split)
+        score = scorer(weights, crops, split)
+        model, card = load_checkpoint(weights)
+        scores = score(model)
         assert card.decision is not None
         unseen = {}
         for family, path in unseen_weights.items():
-            other, other_card = scored(path, crops, split)
+            other_model, other_card = load_checkpoint(path)
             assert other_card.decision is not None
+            other = score(other_model)
             unseen[family] = {
                 **ranked(other, family, beside),
                 "controls": alarms(other, other_card.decision.flag)["controls"],
