@@ -106,6 +106,13 @@ def test_a_killed_run_resumes_to_the_same_weights(
         assert torch.equal(tensor, before[name]), name
 
 
+def test_the_last_epoch_is_kept_whether_or_not_it_is_the_best(
+    trained: tuple[dict[str, Any], Path, Path],
+) -> None:
+    state = torch.load(trained[2].parent / "last.ckpt", weights_only=False)
+    assert state["epoch"] == trained[0]["optim"]["epochs"] - 1
+
+
 def test_resuming_another_configuration_is_refused(
     trained: tuple[dict[str, Any], Path, Path], index: Path, tmp_path: Path
 ) -> None:

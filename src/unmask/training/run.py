@@ -229,11 +229,12 @@ def _loader(pairs: Dataset[Any], config: TrainConfig, workers: int) -> Callable[
 
 def _fit(module: DetectorModule, config: TrainConfig, out: Path, resume: bool) -> dict[str, Any]:
     """Run the trainer; the state of the best epoch on validation items of trained families."""
-    keeper = ModelCheckpoint(
-        dirpath=out, filename="best", monitor="val/auc", mode="max", save_last=True,
-        enable_version_counter=False,
-    )  # fmt: skip
-    callbacks: list[Callback] = [keeper, TQDMProgressBar(refresh_rate=10)]
+    # two, because `save_last` only saves when the best changes; the best first, so that what
+    # `last.ckpt` remembers of it is up to date
+    always: dict[str, Any] = {"dirpath": out, "save_top_k": 1, "enable_version_counter": False}
+    keeper = ModelCheckpoint(filename="best", monitor="val/auc", mode="max", **always)
+    latest = ModelCheckpoint(filename="last", **always)
+    callbacks: list[Callback] = [keeper, latest, TQDMProgressBar(refresh_rate=10)]
     if config.optim.ema:
         from lightning.pytorch.callbacks import EMAWeightAveraging
 
