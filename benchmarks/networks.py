@@ -25,7 +25,6 @@ def row(card: Card) -> dict[str, Any]:
     return {
         "architecture": card.architecture,
         "parameters": card.parameters,
-        "training_seconds": card.training["seconds"],
         "configuration": card.training["configuration"],
         "mean_auc": sum(entry["auc"] for entry in families.values()) / len(families),
         "families": families,

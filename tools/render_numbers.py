@@ -76,6 +76,22 @@ def false_alarms_validation() -> str:
     return false_alarms("val")
 
 
+def networks() -> str:
+    """Validation AUC of the networks that were compared."""
+    compared = results("networks")["results"]["networks"]
+    families = list(next(iter(compared.values()))["families"])
+    rows = [
+        [
+            f"`{entry['architecture']}`",
+            f"{entry['parameters'] / 1e6:.2f} M",
+            *(with_interval(entry["families"][family]) for family in families),
+        ]
+        for entry in sorted(compared.values(), key=lambda e: -e["mean_auc"])
+    ]
+    head = ["network", "parameters", *(f"`{family}`" for family in families)]
+    return table(head, rows)
+
+
 def speed() -> str:
     """What the timing benchmarks measured, one line each, with its command."""
     lines = [*pipeline_lines(), *dct_lines(), help_line(), bulk_line()]
@@ -132,7 +148,14 @@ def spread(values: dict[str, float], digits: int = 3) -> str:
 
 MAKERS: dict[str, Callable[[], str]] = {
     maker.__name__: maker
-    for maker in (ranking, ranking_validation, false_alarms, false_alarms_validation, speed)
+    for maker in (
+        ranking,
+        ranking_validation,
+        false_alarms,
+        false_alarms_validation,
+        networks,
+        speed,
+    )
 }
 
 

@@ -32,7 +32,7 @@ def facts(config: TrainConfig, crops: Crops, path: Path, seconds: float) -> dict
         "commit": commit(),
         "tool": f"unmask {unmask.__version__}",
         "torch": torch.__version__,
-        "seconds": round(seconds),
+        "seconds_since_last_start": round(seconds),
     }
 
 

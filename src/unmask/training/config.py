@@ -74,7 +74,8 @@ class TrainConfig(_Section):
     """Validation families whose mean AUC selects the checkpoint; the trained ones when null."""
     licence: str = "unspecified"
     """Licence of the weights: it follows from the training data."""
-    notes: str = ""
+    limitations: list[str] = []
+    """What the card says the weights are not for."""
     data: DataConfig
     optim: OptimConfig = OptimConfig()
 

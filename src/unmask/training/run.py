@@ -101,6 +101,7 @@ def train(
         input=spec.input,
         summary=spec.summary,
         licence=config.licence,
+        limitations=config.limitations,
         training=facts(config, crops, config_path, time.perf_counter() - started),
         metrics=measured(scores, config),
         decision=fit_decision_on(scores, config.data.families),
