@@ -113,6 +113,26 @@ def test_the_last_epoch_is_kept_whether_or_not_it_is_the_best(
     assert state["epoch"] == trained[0]["optim"]["epochs"] - 1
 
 
+def test_what_was_measured_is_what_was_stored(
+    trained: tuple[dict[str, Any], Path, Path],
+) -> None:
+    model, _ = load_checkpoint(trained[2])
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, parameter.half().float()), name
+
+
+def test_averaged_weights_are_what_is_kept(index: Path, runs: Path, tmp_path: Path) -> None:
+    optim = {**FREQUENCY["optim"], "ema": 0.9}
+    averaged = train(
+        config(tmp_path, {**FREQUENCY, "name": "ema", "optim": optim}),
+        out=runs / "ema",
+        index=index,
+    )
+    plain = train(config(tmp_path, {**FREQUENCY, "name": "plain"}), out=runs / "plain", index=index)
+    one, other = (load_checkpoint(path)[0].state_dict() for path in (averaged, plain))
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
 def test_resuming_another_configuration_is_refused(
     trained: tuple[dict[str, Any], Path, Path], index: Path, tmp_path: Path
 ) -> None:

@@ -92,6 +92,8 @@ def train(
     )
     best = _fit(module, config, out, resume)
     model.load_state_dict(best)
+    for parameter in model.parameters():  # measure the weights as they will be stored
+        parameter.data = parameter.data.half().float()
     model.eval()
     scores = scorer(model)
     card = Card(
