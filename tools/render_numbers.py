@@ -42,18 +42,22 @@ def percent(entry: dict[str, Any]) -> str:
 
 
 def ranking(split: str = "test") -> str:
-    """AUC per family, seen and unseen."""
+    """AUC and detection rate per family, seen and unseen."""
     measured = results("default_model")["results"]["splits"][split]
-    rows = [
-        [
-            f"`{family}`",
-            with_interval(seen),
-            with_interval(measured["left_out_family"][family]),
-            f"{seen['reals']} / {seen['fakes']}",
-        ]
-        for family, seen in measured["in_family"].items()
-    ]
-    head = ["fakes", "AUC, family trained on", "AUC, family left out of training", "reals / fakes"]
+    rows = []
+    for family, seen in measured["in_family"].items():
+        unseen = measured["left_out_family"][family]
+        rows.append(
+            [
+                f"`{family}`",
+                with_interval(seen),
+                f"{100 * seen['tpr_at_1pct_fpr']:.0f}%",
+                with_interval(unseen),
+                f"{100 * unseen['tpr_at_1pct_fpr']:.0f}%",
+                f"{seen['reals']} / {seen['fakes']}",
+            ]
+        )
+    head = ["fakes", "AUC, trained on", "found", "AUC, left out", "found", "reals / fakes"]
     return table(head, rows)
 
 
@@ -74,6 +78,18 @@ def false_alarms(split: str = "test") -> str:
 
 def false_alarms_validation() -> str:
     return false_alarms("val")
+
+
+def items() -> str:
+    """How many pictures of each source are in each split, from the packaged model's card."""
+    card = json.loads((ROOT / "src/unmask/weights/unmask-default.json").read_text("utf-8"))
+    counts = {tuple(key.split("/")): n for key, n in card["training"]["items"].items()}
+    splits = ("train", "val", "test")
+    rows = [
+        [source, label, *(str(counts.get((split, source, label), 0)) for split in splits)]
+        for source, label in sorted({key[1:] for key in counts})
+    ]
+    return table(["source", "class", *splits], rows)
 
 
 def networks() -> str:

@@ -34,12 +34,14 @@ of upright portraits."""
 TURNED_ODDS = 8.0
 """How much smaller the doubt (1 - confidence) of a turned view must be than the upright one's.
 Faces turned by 90 or 180 degrees are often found as they are, with 0.9 and more but false
-landmarks, so the first find is not enough: with this rule all of 599 upright portraits keep their
-orientation, and 98.1 % of their 1797 turned copies get it back."""
+landmarks, so the first find is not enough: with this rule all of 150 upright portraits keep their
+orientation, and 438 of their 450 turned copies get it back."""
 PADDING = 0.25
 """Border added around a tight crop, as a share of its longer side: of crops cut to 0.7 x the box,
 98 of 107 are found with 0.25, 75 with 0.5. A black border finds 85; a mirrored one 99, but its
 landmarks are less exact (median error 0.040 of the face, against 0.029)."""
+GLANCE = 96.0
+"""Side in pixels at which a face is easily told from none: turned views are first tried there."""
 VIEWS = ((0, False), (0, True), (1, False), (2, False), (3, False), (1, True), (2, True), (3, True))
 """(quarter turns, padded) in the order they are tried."""
 
@@ -133,6 +135,8 @@ def find_faces(
     for turns, padded in VIEWS if thorough else VIEWS[:1]:
         if padded and best:
             continue
+        if turns and best and not _may_be_turned(frame.image, detector, turns, best, upright_doubt):
+            continue
         faces, certain = _look(frame.image, detector, turns, PADDING if padded else 0.0)
         if turns == 0:
             upright_doubt = min(upright_doubt, _doubt(faces))
@@ -142,6 +146,18 @@ def find_faces(
             return faces[:max_faces]
         best = min(best, faces, key=_doubt)
     return best[:max_faces]
+
+
+def _may_be_turned(
+    image: UInt8Image, detector: FaceDetector, turns: int, upright: list[Face], doubt: float
+) -> bool:
+    """A cheap look before a full one: whether the turned picture, so reduced that the upright
+    find would measure `GLANCE` pixels, shows a face that is surer than that find."""
+    scale = GLANCE / max(face.side for face in upright)
+    if scale < 1:
+        size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return _doubt(_look(image, detector, turns, 0.0)[0]) < doubt
 
 
 def _look(

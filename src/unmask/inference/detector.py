@@ -22,7 +22,7 @@ from unmask.inference.verdict import Scored, assemble, failed
 from unmask.media import Failure, Media, try_decode
 from unmask.models.checkpoint import Card, load_checkpoint, predict
 from unmask.results import InputInfo, Result, Run
-from unmask.transforms.dct import log_bands
+from unmask.transforms.dct import log_band_energy
 from unmask.transforms.preprocess import to_tensors, to_views
 from unmask.types import Crop, Frame
 
@@ -194,7 +194,7 @@ class Detector:
             views = [to_views(crop.image, spec) for crop in crops[start : start + BATCH]]
             inputs = to_tensors(views, spec)
             logits.append(predict(self._network, inputs, device=self.device, precision=dtype)[0])
-            bands.append(np.stack([log_bands(view["native"]) for view in views]))
+            bands.append(log_band_energy(inputs["native"]).numpy())
         return np.concatenate(logits), np.concatenate(bands)
 
     def _finish(

@@ -120,6 +120,7 @@ def save_checkpoint(path: Path, model: nn.Module, card: Card, *, half: bool = Fa
         }
     )
     write_card(path, done)
+    path.chmod(card_path(path).stat().st_mode)  # safetensors makes files for the owner only
     return done
 
 

@@ -202,11 +202,15 @@ def band_energy(gray: Tensor) -> Tensor:
     return torch.stack([power[:, diagonal == d].mean(1) for d in range(1, 2 * BLOCK - 1)], dim=1)
 
 
-def log_bands(image: UInt8Image) -> FloatArray:
-    """log10 of `band_energy` of one picture: (H, W, 3) uint8 RGB, H, W >= 8 -> (14,) float32.
+def log_band_energy(native: Tensor) -> Tensor:
+    """log10 of `band_energy` of the luma: (N, 3, H, W) RGB in [0, 255] -> (N, 14) float32.
 
     Energies below 0.001 squared grey levels count as 0.001.
     """
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
-    energy = band_energy(luma(pixels))[0].clamp_min(1e-3)
-    return np.asarray(torch.log10(energy).numpy(), np.float32)
+    return torch.log10(band_energy(luma(native.float())).clamp_min(1e-3))
+
+
+def log_bands(image: UInt8Image) -> FloatArray:
+    """`log_band_energy` of one picture: (H, W, 3) uint8 RGB, H, W >= 8 -> (14,) float32."""
+    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+    return np.asarray(log_band_energy(pixels)[0].numpy(), np.float32)
