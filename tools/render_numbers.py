@@ -169,6 +169,7 @@ MAKERS: dict[str, Callable[[], str]] = {
         ranking_validation,
         false_alarms,
         false_alarms_validation,
+        items,
         networks,
         speed,
     )

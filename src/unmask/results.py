@@ -30,7 +30,7 @@ REASONS: dict[str, str] = {
     "permission_denied": "the file may not be read",
     "internal_error": "unmask failed; please report it",
     # what to know about a score
-    "truncated": "the file ends early; only the part before was looked at",
+    "truncated": "the file ends early; the missing part could not be looked at",
     "face_too_small": "the face is too small to judge well",
     "too_blurry": "the face is too blurry to judge well",
     "too_dark": "the face is too dark to judge well",
@@ -116,6 +116,12 @@ class Run(_Model):
     settings_sha256: str
     device: str
     seconds: Annotated[float, Field(ge=0)]
+    max_frames: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="frames asked for per video; null in results before 0.1"
+    )
+    limits: dict[str, int | float] = Field(
+        default_factory=dict, description="decoding limits that were not the defaults, by name"
+    )
 
 
 class Result(_Model):

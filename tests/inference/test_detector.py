@@ -280,3 +280,13 @@ def test_what_cannot_work_is_refused(detector: Detector, tmp_path: Path) -> None
         choose_device("quantum")
     assert choose_device("cpu") == "cpu"
     assert choose_device("auto") in ("cpu", "cuda", "mps")
+
+
+def test_arrays_instead_of_frames_are_refused_with_the_way_to_build_one(detector, parts):
+    with pytest.raises(ConfigError, match=r"ndarray.*\n.*Frame\("):
+        detector.scan_frames([parts.picture([100])])
+
+
+def test_max_frames_is_recorded(make):
+    settings = Settings.checked(max_frames=7, precision="float32")
+    assert make(settings).scan("gone.png").run.max_frames == 7

@@ -71,6 +71,24 @@ def test_lists(tree, data):
     assert find("-", stdin=data).paths == expected
 
 
+def test_empty_folder_in_a_list_is_said(tree):
+    found = find("-", stdin=b"b.jpg\nempty\n")
+    assert (found.paths, found.empty) == (["b.jpg", "empty"], ["empty"])
+
+
+def test_list_with_a_byte_order_mark(tree):
+    (tree / "list").write_bytes(b"\xef\xbb\xbfb.jpg\r\nc.mp4\r\n")
+    assert find("@list").paths == ["b.jpg", "c.mp4"]
+
+
+def test_empty_list_is_named(tree):
+    (tree / "list").write_bytes(b"\n")
+    with pytest.raises(ConfigError, match="the list on standard input is empty"):
+        find("-")
+    with pytest.raises(ConfigError, match="the list list is empty"):
+        find("@list")
+
+
 def test_names_in_lists_are_not_patterns(tree):
     assert find("-", stdin=b"*.jpg\n").paths == ["*.jpg"]
 
@@ -88,7 +106,14 @@ def test_missing_path_is_an_input(tree):
 def test_nothing_at_all_is_an_error_and_beside_others_is_said(tree, source):
     with pytest.raises(ConfigError, match="No input found"):
         find(source)
-    assert find(source, "b.jpg").empty == [source]
+    found = find(source, "b.jpg")
+    assert found.empty == [source]
+    assert found.paths == [source, "b.jpg"]
+    assert (found.failures[source].status, found.failures[source].reason) == (
+        "unreadable",
+        "missing",
+    )
+    assert "matched nothing" in found.failures[source].message or source == "-"
 
 
 def test_links_to_folders_are_followed_once(tree):
@@ -141,3 +166,18 @@ def test_names_that_are_not_utf8_can_be_shown_and_found_again(tmp_path):
     assert on_disk(text) == raw
     Path(text).write_bytes(b"x")
     assert on_disk(text) == text  # a file that is really called so comes first
+
+
+def test_escaped_name_is_never_that_of_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    odd, literal = os.fsdecode(b"\xff\\xe9.jpg"), "\\xff\\xe9.jpg"
+    assert shown(os.fsdecode(b"\xff\\xe9")) == "\\xff\\\\xe9"
+    assert shown(os.fsdecode(b"\xff\xe9")) == "\\xff\\xe9"
+    assert shown("plain\\xe9") == "plain\\xe9"
+    try:
+        Path(odd).write_bytes(b"odd")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    assert shown(odd) != shown(os.fsdecode(b"\xff\xe9.jpg"))
+    assert on_disk(shown(odd)) == odd
+    assert on_disk(literal) == literal

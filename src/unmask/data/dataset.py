@@ -191,7 +191,6 @@ Change = Callable[[UInt8Image, FloatArray, Generator], UInt8Image]
 CONTROLS: dict[str, Change] = {
     "real/re-encoded": lambda image, points, rng: jpeg(image, 70),
     "real/blurred": lambda image, points, rng: gaussian_blur(image, image.shape[0] / 120),
-    "real/darkened": lambda image, points, rng: (image * 0.3).round().astype(np.uint8),
     "real/grid-shifted": lambda image, points, rng: grid_shift(image, 3, 5),
 }
 """Reals that a detector must not call fake. The blur grows with the crop: sigma 2 at 240 pixels."""

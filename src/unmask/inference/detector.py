@@ -135,9 +135,19 @@ class Detector:
         Args:
             frames: in order of time.
             name: what to call the input in the result.
+
+        Raises:
+            ConfigError: no frame, or something that is not a `Frame`.
         """
-        if not frames:
+        if not len(frames):
             raise ConfigError("scan_frames needs at least one frame.")
+        for frame in frames:
+            if not isinstance(frame, Frame):
+                raise ConfigError(
+                    f"scan_frames takes unmask.types.Frame; got {type(frame).__name__}.",
+                    "Wrap each picture: Frame(image) for a still, Frame(image, index=i, "
+                    "time=seconds) for a video; image is (H, W, 3) uint8 RGB.",
+                )
         width, height = frames[0].size
         kind = "image" if len(frames) == 1 else "video"
         info = InputInfo(path=name, media=kind, width=width, height=height)
@@ -260,6 +270,7 @@ class Detector:
             settings_sha256=self.settings_sha256,
             device=self.device,
             seconds=round((time.perf_counter() - started) / items, 4),
+            max_frames=self.settings.max_frames,
         )
 
 

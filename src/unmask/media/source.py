@@ -65,8 +65,15 @@ class Source:
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    """The path as text that every encoder takes; bytes that are no UTF-8 appear as \\xNN."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    """The path as text that every encoder takes; bytes that are no UTF-8 appear as \\xNN.
+
+    In a name with such bytes its own backslashes are doubled, so that no two of these look alike.
+    """
+    raw = os.fsencode(path)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
 @contextmanager

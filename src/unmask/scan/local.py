@@ -74,11 +74,13 @@ class Plan:
         paths: all inputs, in order.
         failures: of those, the ones that need no decoding to know they fail.
         earlier: holds the results of those that were done before; None when there are none.
+        limits: of decoding, those that are not the defaults; recorded with each new result.
     """
 
     paths: Sequence[str]
     failures: Mapping[str, MediaError] = field(default_factory=dict)
     earlier: Earlier | None = None
+    limits: Mapping[str, int | float] = field(default_factory=dict)
 
     def load(self, path: str) -> Result | None:
         """The earlier result of an input, if there is one."""
@@ -115,9 +117,9 @@ def scan(
             frames += len(item.frames)
             pixels += sum(frame.image.nbytes for frame in item.frames)
         if frames >= BATCH_FRAMES or pixels >= BATCH_BYTES or len(batch) >= BATCH_ITEMS:
-            yield from _judge(batch, detector, evidence)
+            yield from _judge(batch, detector, evidence, plan.limits)
             batch, frames, pixels = [], 0, 0
-    yield from _judge(batch, detector, evidence)
+    yield from _judge(batch, detector, evidence, plan.limits)
 
 
 def _items(plan: Plan, decode: Decode) -> Iterator[Media | Failure | Result]:
@@ -137,7 +139,10 @@ def _items(plan: Plan, decode: Decode) -> Iterator[Media | Failure | Result]:
 
 
 def _judge(
-    batch: Sequence[Media | Failure | Result], detector: Examiner, evidence: bool
+    batch: Sequence[Media | Failure | Result],
+    detector: Examiner,
+    evidence: bool,
+    limits: Mapping[str, int | float],
 ) -> Iterator[Outcome]:
     fresh = [item for item in batch if not isinstance(item, Result)]
     judged = list(detector.examine(fresh, evidence=evidence)) if fresh else []
@@ -149,4 +154,12 @@ def _judge(
             yield Outcome(item, kept=True)
         else:
             answer = next(answers)
-            yield Outcome(answer.result, tuple(answer.evidence))
+            yield Outcome(_with_limits(answer.result, limits), tuple(answer.evidence))
+
+
+def _with_limits(result: Result, limits: Mapping[str, int | float]) -> Result:
+    """Record the limits, of which the detector knows nothing, in the result's run."""
+    if not limits or result.run is None:
+        return result
+    run = result.run.model_copy(update={"limits": dict(limits)})
+    return result.model_copy(update={"run": run})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,23 @@ from unmask.results import Result
 
 CPU_TOLERANCE = 1e-4
 DEVICE_TOLERANCE = 5e-3
+BOX_PIXELS = 0.1
+ROUNDING = 1e-9
+
+MAIN = {
+    "run.weights_sha256": "weights sha256",
+    "run.settings_sha256": "settings sha256",
+    "status": "status",
+    "verdict": "verdict",
+    "reasons": "reasons",
+    "score": "score",
+}
+"""Fields that are always shown, with their names there."""
+NOT_COMPARED = re.compile(
+    r"input\.(path|sha256)|run\.(seconds|device)|faces\[\d+\]\.heatmap"  # sha256: compared first
+)
+
+Fields = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +86,18 @@ def tolerance_for(recorded: Result, device: str) -> float:
 
 
 def compare(recorded: Result, now: Result, tolerance: float | None = None) -> list[Check]:
-    """Compare a result with its repetition.
+    """Compare a result with its repetition, field by field.
 
-    When the media is not the recorded one, only that is said: other bytes, other score.
+    When the media is not the recorded one, only that is said: other bytes, other score. Not
+    compared are the path, the seconds, the device and the heatmaps' paths, which may well be
+    others. Of the fields beside the main ones, those that differ are given one by one, and the
+    rest in one check.
 
     Args:
         recorded: the earlier result.
         now: of the same input, made now.
         tolerance: largest difference of scores that counts as the same; by default as in
-            `tolerance_for`.
+            `tolerance_for`. Other numbers have a tolerance that follows from it (`_allowed`).
     """
     path = now.input.path
     if recorded.input.sha256 is None or now.input.sha256 is None:
@@ -84,33 +106,81 @@ def compare(recorded: Result, now: Result, tolerance: float | None = None) -> li
     media = Check(path, "media sha256", recorded.input.sha256, now.input.sha256, same)
     if not same:
         return [media]
-    checks = [media, *_run_checks(path, recorded, now)]
-    for name in ("status", "verdict"):
-        old, new = getattr(recorded, name), getattr(now, name)
-        checks.append(Check(path, name, _text(old), _text(new), old == new))
-    if recorded.score is None or now.score is None:
-        old_reasons, new_reasons = ", ".join(recorded.reasons), ", ".join(now.reasons)
-        return [
-            *checks,
-            Check(path, "reasons", old_reasons, new_reasons, old_reasons == new_reasons),
-        ]
     if tolerance is None:
         tolerance = tolerance_for(recorded, now.run.device if now.run else "")
-    close = abs(recorded.score - now.score) <= tolerance
-    name = f"score (within {tolerance:g})"
-    return [*checks, Check(path, name, f"{recorded.score:.6f}", f"{now.score:.6f}", close)]
+    old, new = _fields(recorded), _fields(now)
+    if recorded.run is not None and recorded.run.max_frames is None:
+        new.pop("run.max_frames", None)  # from a version that did not record it
+    main = [media]
+    for field, name in MAIN.items():
+        before, after = old.pop(field, None), new.pop(field, None)
+        if field == "score":
+            if before is None and after is None:
+                continue
+            name = f"score (within {tolerance:g})"
+        agree = _agree(field, before, after, tolerance)
+        main.append(Check(path, name, _text(before), _text(after), agree))
+    return [*main, *_other_checks(path, old, new, tolerance)]
 
 
-def _run_checks(path: str, recorded: Result, now: Result) -> list[Check]:
-    old, new = recorded.run, now.run
-    if old is None or new is None:
-        return []
-    return [
-        Check(path, "weights sha256", old.weights_sha256, new.weights_sha256,
-              old.weights_sha256 == new.weights_sha256),
-        Check(path, "settings sha256", old.settings_sha256, new.settings_sha256,
-              old.settings_sha256 == new.settings_sha256),
-    ]  # fmt: skip
+def _other_checks(path: str, old: Fields, new: Fields, tolerance: float) -> list[Check]:
+    """One check per field that differs, and one for all that agree."""
+    names = list(dict.fromkeys([*old, *new]))
+    differ = [n for n in names if not _agree(n, old.get(n), new.get(n), tolerance)]
+    checks = [Check(path, n, _text(old.get(n)), _text(new.get(n)), False) for n in differ]
+    count = f"{len(names) - len(differ)} fields"
+    return [*checks, Check(path, "everything else", count, count, True)]
+
+
+def _fields(result: Result) -> Fields:
+    """The fields that are compared, by names such as `faces[0].frames[2].score`."""
+    values = result.model_dump(by_alias=True)
+    values["reasons"] = ", ".join(result.reasons)
+    if result.message is not None:
+        # errors name the file they are about, which may have moved
+        values["message"] = result.message.replace(result.input.path, "PATH")
+    found = dict(_flat("", values))
+    return {name: value for name, value in found.items() if not NOT_COMPARED.fullmatch(name)}
+
+
+def _flat(name: str, value: object) -> Iterator[tuple[str, object]]:
+    """The leaves of nested mappings and sequences; a box or a range of two is one leaf."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _flat(f"{name}.{key}" if name else key, item)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _flat(f"{name}[{index}]", item)
+    elif value is not None:
+        yield name, value
+
+
+def _agree(name: str, old: object, new: object, tolerance: float) -> bool:
+    """Whether two values of a field are the same, numbers within what is allowed."""
+    if isinstance(old, tuple) and isinstance(new, tuple):
+        return len(old) == len(new) and all(
+            _agree(name, a, b, tolerance) for a, b in zip(old, new, strict=True)
+        )
+    if isinstance(old, float) and isinstance(new, float):
+        return abs(old - new) <= _allowed(name, tolerance)
+    return old == new
+
+
+def _allowed(name: str, tolerance: float) -> float:
+    """The largest difference of a number that counts as the same.
+
+    Scores and the probability made of them: `tolerance`. The log10 likelihood ratio: 10 times as
+    much, for it is steeper. Boxes: `BOX_PIXELS`, or one pixel where an accelerator took part.
+    Everything else is copied, not computed, and must be the same but for rounding.
+    """
+    last = name.rpartition(".")[2]
+    if last in ("score", "p_fake"):
+        return tolerance
+    if last == "log10_lr":
+        return 10 * tolerance
+    if last == "box":
+        return BOX_PIXELS if tolerance <= CPU_TOLERANCE else 1.0
+    return ROUNDING
 
 
 def _not_comparable(recorded: Result, now: Result) -> Check:
@@ -124,5 +194,11 @@ def _not_comparable(recorded: Result, now: Result) -> Check:
     )
 
 
-def _text(value: str | None) -> str:
-    return "-" if value is None else value
+def _text(value: object) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_text, value))})"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)

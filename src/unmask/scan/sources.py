@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import os
 import re
@@ -12,7 +13,15 @@ from dataclasses import dataclass, field
 from unmask.errors import ConfigError, MediaError
 from unmask.media.source import printable as shown
 
-__all__ = ["Sources", "expand", "identity", "on_disk", "passed_over_text", "shown"]
+__all__ = [
+    "Sources",
+    "describe_empty",
+    "expand",
+    "identity",
+    "on_disk",
+    "passed_over_text",
+    "shown",
+]
 
 HIDDEN = "hidden"
 LINKED = "folder reached twice through links"
@@ -27,7 +36,8 @@ class Sources:
         paths: as the user would write them, in order, each file once.
         failures: inputs of `paths` that are known to be unreadable, with the reason.
         passed_over: what folders hold beside inputs, counted by suffix (or `HIDDEN`, ...).
-        empty: sources that gave no input.
+        empty: sources that gave no input; each is in `paths` and `failures` as well, so that it
+            counts as not scored.
     """
 
     paths: list[str] = field(default_factory=list)
@@ -56,7 +66,9 @@ def on_disk(text: str) -> str:
     if os.path.lexists(text):
         return text
     raw = re.sub(
-        rb"\\x([89a-f][0-9a-f])", lambda m: bytes.fromhex(m[1].decode()), text.encode("utf-8")
+        rb"\\(?:x([89a-f][0-9a-f])|(\\))",
+        lambda m: bytes.fromhex(m[1].decode()) if m[1] else m[2],
+        text.encode("utf-8"),
     )
     candidate = os.fsdecode(raw)
     return candidate if os.path.lexists(candidate) else text
@@ -84,12 +96,16 @@ def expand(
     """
     found = Sources()
     for source in sources:
-        before = found._named
+        start = found._named
+        listed = source == "-" or source.startswith("@")
         for path in _named(source, read_stdin):
+            before = found._named
             _walk(path, found, suffixes)
-        if found._named == before:
-            found.empty.append(source)
-    if not found.paths:
+            if listed and found._named == before:
+                _add_empty(path, found)
+        if found._named == start:
+            _add_empty(source, found)
+    if set(found.paths) <= set(found.empty):
         raise ConfigError(_nothing_found(found), f"Looked for {' '.join(sorted(suffixes))}.")
     return found
 
@@ -114,6 +130,7 @@ def _named(source: str, read_stdin: Callable[[], bytes]) -> Iterator[str]:
 
 
 def _lines(data: bytes) -> Iterator[str]:
+    data = data.removeprefix(codecs.BOM_UTF8)  # as some editors begin a text
     for line in data.split(b"\0" if b"\0" in data else b"\n"):
         text = line.removesuffix(b"\r")
         if text.strip():
@@ -172,10 +189,32 @@ def _add_unreadable(path: str, error: OSError, found: Sources) -> None:
     )
 
 
+def _add_empty(source: str, found: Sources) -> None:
+    """A source without an input is one itself, with a reason: it must not pass unnoticed."""
+    found.empty.append(source)
+    found.add(source)
+    found.failures[source] = MediaError(
+        "unreadable",
+        "missing",
+        f"{shown(source)} matched nothing: {describe_empty(source)}.",
+        "Correct the spelling, or leave it out.",
+    )
+
+
+def describe_empty(source: str) -> str:
+    """What there is to say of a source that gave no input."""
+    if source == "-":
+        return "the list on standard input is empty"
+    if source.startswith("@"):
+        return f"the list {shown(source[1:])} is empty"
+    return f"no input found in {shown(source)}"
+
+
 def _nothing_found(found: Sources) -> str:
-    where = ", ".join(shown(source) for source in found.empty) or "the sources given"
+    where = "; ".join(describe_empty(source) for source in found.empty) or "no source given"
     others = passed_over_text(found.passed_over)
-    return f"No input found in {where}" + (f" (passed over: {others})." if others else ".")
+    text = where if where.startswith("no input found") else f"no input found: {where}"
+    return f"{text[0].upper()}{text[1:]}" + (f" (passed over: {others})." if others else ".")
 
 
 def passed_over_text(passed_over: Counter[str]) -> str:

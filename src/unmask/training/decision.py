@@ -18,8 +18,8 @@ FPR = 0.01
 def fit_decision_on(scores: Scores, families: Iterable[str]) -> Decision:
     """Thresholds from all validation reals and the fakes of the families that were trained on.
 
-    The reals count as they are and under each control (re-encoded, blurred, darkened,
-    grid-shifted): none of these may be flagged more often than `FPR`.
+    The reals count as they are and under each control (re-encoded, blurred, grid-shifted): none
+    of these may be flagged more often than `FPR`.
     """
     conditions = [item for _, item in scores.values() if item.label == 0]
     names = sorted(families)

@@ -80,6 +80,7 @@ class FakeDetector:
         self.settings_sha256 = "5" * 64
         self.device = "cpu"
         self.offset = offset
+        self.max_frames = 32
         self.seen: list[str] = []
 
     def examine(
@@ -92,6 +93,7 @@ class FakeDetector:
         run = Run(
             tool="unmask test", model=self.model, weights_sha256=self.weights_sha256,
             settings_sha256=self.settings_sha256, device=self.device, seconds=0.0,
+            max_frames=self.max_frames,
         )  # fmt: skip
         if isinstance(item, Failure):
             error = item.error

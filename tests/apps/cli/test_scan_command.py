@@ -46,7 +46,7 @@ def test_csv_columns_and_quoting(unmask, folder):
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert done.stdout.splitlines()[0] == (
         "path,status,verdict,score,reasons,media,width,height,duration_s,faces,frames_read,"
-        "frames_failed,faces_scored,bytes,sha256,model,weights_sha256,settings_sha256"
+        "frames_failed,faces_scored,bytes,sha256,model,weights_sha256,settings_sha256,message"
     )
     assert rows[0]["path"] == 'in/a,"b".png'
     noface = rows[2]
@@ -110,6 +110,41 @@ def test_passed_over_files_and_empty_sources_are_said(unmask, folder):
     assert done.exit_code == 3
 
 
+def test_source_that_gives_nothing_is_a_result(unmask, folder):
+    Path("void").mkdir()
+    words = ["scan", "in/real.png", "*.nothing", "void", "--format", "jsonl", "--out", "o.jsonl"]
+    done = unmask(*words)
+    results = [Result.from_json(line) for line in done.stdout.splitlines()]
+    assert [(r.input.path, r.status, r.reasons) for r in results[1:]] == [
+        ("*.nothing", "unreadable", ["missing"]),
+        ("void", "unreadable", ["missing"]),
+    ]
+    assert done.exit_code == 3
+    assert "coverage 33.3%" in done.stderr
+    assert unmask(*words, "--resume").exit_code == 3
+
+
+def test_empty_list_is_said(unmask, folder):
+    done = unmask("scan", "-", input="")
+    assert done.exit_code == 2
+    assert "the list on standard input is empty" in done.stderr
+
+
+def test_limit_reached_names_its_option(unmask, folder):
+    Path("in/large.png").write_text("large")
+    assert "--max-megapixels" in unmask("scan", "in").stderr
+
+
+def test_csv_cells_are_no_formulas(unmask, folder):
+    for name in ("=1+1.png", "+a.png", "@b.png", "-c.png", "\td.png"):
+        Path(name).write_text("real")
+    done = unmask("scan", "--format", "csv", "--", "=1+1.png", "+a.png", "./@b.png", "-c.png", "\td.png")  # fmt: skip  # noqa: E501
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [row["path"] for row in rows] == [
+        "'=1+1.png", "'+a.png", "./@b.png", "'-c.png", "'\td.png",
+    ]  # fmt: skip
+
+
 def test_list_on_stdin(unmask, folder):
     done = unmask("scan", "-", "--format", "jsonl", input="in/real.png\nin/fake.png\n")
     assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == [
@@ -146,6 +181,8 @@ def test_existing_out_is_refused_before_anything_runs(unmask, detector, folder):
     assert "--overwrite" in done.stderr
     assert Path("o.jsonl").read_text() == "precious"
     assert detector.seen == []
+    Path("o.jsonl").unlink()
+    unmask("scan", "in/fake.png", "--out", "o.jsonl")
     assert unmask("scan", "in", "--out", "o.jsonl", "--overwrite").exit_code == 3
     assert len(Path("o.jsonl").read_text().splitlines()) == 4
 

@@ -121,7 +121,7 @@ def test_file_that_holds_something_else_is_refused_and_left_alone(unmask, folder
     Path("o.jsonl").write_text('{"a": 1}\n')
     done = unmask("scan", "in", *OUT, "--resume")
     assert done.exit_code == 2
-    assert "line 1 is not a result" in done.stderr
+    assert "is not a results file" in done.stderr
     assert Path("o.jsonl").read_text() == '{"a": 1}\n'
 
 

@@ -21,7 +21,7 @@ def test_all_agree(unmask, recorded):
     assert done.stdout.startswith("in/fake.png\n  same     media sha256")
     assert "same     score (within 0.0001)    0.941176" in done.stdout
     assert "same     reasons                  no_face" in done.stdout
-    assert done.stderr == "4 results, 24 checks; none differs\n"
+    assert done.stderr == "4 results, 31 checks; none differs\n"
 
 
 def test_one_pretty_object(unmask, recorded):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
@@ -56,18 +56,27 @@ def make_limits(
         max_megabytes: millions of bytes of a file.
         max_duration: seconds of a clip.
     """
-    from pydantic import ValidationError
-
-    from unmask.media import Limits
-
     given = {
         "timeout_s": timeout,
         "max_pixels": max_megapixels and round(max_megapixels * 1e6),
         "max_bytes": max_megabytes and round(max_megabytes * 1e6),
         "max_duration_s": max_duration,
     }
+    return recorded_limits({k: v for k, v in given.items() if v is not None})
+
+
+def recorded_limits(given: Mapping[str, int | float]) -> Limits:
+    """Decoding limits from those that are not the defaults, by name, as a result's run has them.
+
+    Raises:
+        ConfigError: an unknown name, or a value that cannot be.
+    """
+    from pydantic import ValidationError
+
+    from unmask.media import Limits
+
     try:
-        return Limits.model_validate({k: v for k, v in given.items() if v is not None})
+        return Limits.model_validate(dict(given))
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"The limit {first['loc'][0]} cannot be: {first['msg']}.") from error

@@ -28,9 +28,12 @@ CSV_COLUMNS = (
     "model",
     "weights_sha256",
     "settings_sha256",
+    "message",
 )
 """Columns of `--format csv`, as named in the result; `reasons` are joined by ';', `faces` counts
 the people that were followed, and what is not known is empty."""
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 COLOURS = {
     "likely_manipulated": "red",
@@ -61,7 +64,11 @@ class JsonLines:
 
 
 class Csv:
-    """Comma-separated, RFC 4180 quoting, a header line, columns `CSV_COLUMNS`."""
+    """Comma-separated, RFC 4180 quoting, a header line, columns `CSV_COLUMNS`.
+
+    A text that a spreadsheet would run as a formula (`FORMULA_STARTS`), such as a file's name, is
+    given with a single quote before it.
+    """
 
     def header(self) -> str | None:
         return ",".join(CSV_COLUMNS)
@@ -75,8 +82,15 @@ class Csv:
             | {"reasons": ";".join(result.reasons), "faces": len(result.faces)}
         )
         line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow([known.get(name) for name in CSV_COLUMNS])
+        csv.writer(line, lineterminator="").writerow(
+            [_cell(known.get(name)) for name in CSV_COLUMNS]
+        )
         return line.getvalue()
+
+
+def _cell(value: object) -> object:
+    """The value, made harmless for a spreadsheet if it is a text."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 
 class Table:

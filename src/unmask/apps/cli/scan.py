@@ -16,7 +16,7 @@ import click
 
 from unmask import __version__
 from unmask.apps.cli import backend
-from unmask.errors import ConfigError
+from unmask.apps.cli.outputs import Outputs
 
 if TYPE_CHECKING:
     from unmask.apps.cli.output import Formatter
@@ -39,6 +39,12 @@ Exit codes, the first that applies:
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
+LIMIT_OPTIONS = {
+    "too_many_pixels": "--max-megapixels",
+    "too_many_bytes": "--max-megabytes",
+    "too_long": "--max-duration",
+    "timeout": "--timeout",
+}
 POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
@@ -144,39 +150,26 @@ def scan(ctx: click.Context, /, **given: Any) -> None:
     Results go to standard output, messages and progress to standard error.
     """
     options = Options(**given)
-    _check_out(options)
+    outputs = Outputs(
+        options.out, options.report, options.heatmaps, options.resume, options.overwrite
+    )
+    outputs.check()
     found = _find(options)
+    outputs.check_against(found.paths)
     detector = backend.make_detector(options.model, options.device, options.max_frames)
     ctx.exit(_run(options, found, detector))
-
-
-def _check_out(options: Options) -> None:
-    """Refuse, before anything is loaded, to touch results that the user may want to keep."""
-    if options.resume and options.overwrite:
-        raise ConfigError("--resume and --overwrite exclude each other.", "Choose one.")
-    if options.out is None:
-        if options.resume or options.overwrite:
-            raise ConfigError(
-                "--resume and --overwrite need --out.", "Name the results file with --out FILE."
-            )
-        return
-    if options.out.exists() and not (options.resume or options.overwrite):
-        raise ConfigError(
-            f"{options.out} exists already.",
-            "Continue it with --resume, replace it with --overwrite, or choose another --out.",
-        )
 
 
 def _find(options: Options) -> Sources:
     """Expand the sources, and say on stderr what was passed over or empty."""
     from unmask.media import SUPPORTED_SUFFIXES
-    from unmask.scan.sources import expand, passed_over_text, shown
+    from unmask.scan.sources import describe_empty, expand, passed_over_text
 
     found = expand(options.sources, SUPPORTED_SUFFIXES, lambda: sys.stdin.buffer.read())
     if found.passed_over:
         click.echo(f"Passed over in folders: {passed_over_text(found.passed_over)}.", err=True)
     for source in found.empty:
-        click.echo(f"Warning: no input found in {shown(source)}.", err=True)
+        click.echo(f"Warning: {describe_empty(source)}.", err=True)
     return found
 
 
@@ -195,9 +188,10 @@ def _run(options: Options, found: Sources, detector: Examiner) -> int:
             store = _open_store(options, found, detector)
             if store is not None:
                 stack.enter_context(store)
-            plan = Plan(found.paths, found.failures, store)
-            report = stack.enter_context(_open_report(options)) if options.report else None
             limits = backend.make_limits(**options.limits)
+            changed = limits.model_dump(exclude_defaults=True)
+            plan = Plan(found.paths, found.failures, store, changed)
+            report = stack.enter_context(_open_report(options)) if options.report else None
             pool = stack.enter_context(backend.make_pool(options.jobs, options.max_frames, limits))
             sink = _Sink(options, _formatter(options, found), store, report, tally, progress)
             sink.start()
@@ -212,6 +206,11 @@ def _run(options: Options, found: Sources, detector: Examiner) -> int:
     finally:
         progress.clear()
     click.echo(tally.summary(), err=True)
+    for reason, option in LIMIT_OPTIONS.items():
+        if tally.not_scored[reason]:
+            click.echo(
+                f"  {reason}: if you trust the file, raise the limit with {option}.", err=True
+            )
     return tally.exit_code(min_coverage=options.min_coverage, fail_on=options.fail_on)
 
 

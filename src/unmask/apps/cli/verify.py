@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +18,8 @@ from unmask.errors import ConfigError
 if TYPE_CHECKING:
     from unmask.results import Result
     from unmask.scan.repeat import Check
+
+    Locate = Callable[[Result], str]
 
 EPILOG = """\b
 Exit codes:
@@ -37,9 +40,7 @@ Exit codes:
 @click.option(
     "--max-frames",
     type=click.IntRange(min=1),
-    default=backend.DEFAULT_FRAMES,
-    show_default=True,
-    help="As in the scan; another number gives another settings hash.",
+    help="Instead of the recorded number; another one gives another settings hash.",
 )
 @click.option(
     "--tolerance",
@@ -57,20 +58,28 @@ def verify(
     only: str | None,
     model: str | None,
     device: str,
-    max_frames: int,
+    max_frames: int | None,
     tolerance: float | None,
     as_json: bool,
 ) -> None:
     """Check that recorded results can be repeated.
 
     RESULT is a file of results (JSONL, or one JSON object). The media is looked for where the
-    result says, or at MEDIA; it is hashed, decoded and scored again, and compared.
+    result says (also from the folder of RESULT), or at MEDIA, a file or a folder with the files
+    somewhere in it. It is hashed, decoded and scored again as recorded, and every field of the
+    result is compared except the path, seconds, device and heatmaps.
     """
     from unmask.scan.repeat import compare, read_results
+    from unmask.scan.whereabouts import InFolder, Recorded
 
-    chosen = _choose(read_results(result), media, index, only)
+    whole = media is None or os.path.isdir(media)
+    chosen = _choose(read_results(result), None if whole else media, index, only)
+    if media is None:
+        locate: Locate = Recorded(os.path.dirname(result)).find
+    else:
+        locate = InFolder(media).find if whole else lambda _: str(media)
     checks: list[Check] = []
-    for recorded, now in _repeat(chosen, media, model, device, max_frames):
+    for recorded, now in _repeat(chosen, locate, model, device, max_frames):
         new = compare(recorded, now, tolerance)
         checks += new
         _show(new, as_json)
@@ -108,22 +117,25 @@ def _choose(
 
 
 def _repeat(
-    chosen: list[Result], media: str | None, model: str | None, device: str, max_frames: int
+    chosen: list[Result], locate: Locate, model: str | None, device: str, max_frames: int | None
 ) -> Iterator[tuple[Result, Result]]:
-    """Recorded and repeated results, one recorded model after the other."""
+    """Recorded and repeated results, one recorded model with its settings after the other."""
     from unmask.scan.local import Plan, scan
-    from unmask.scan.sources import on_disk
 
-    def name(result: Result) -> str:
-        return model or (result.run.model if result.run else backend.DEFAULT_MODEL)
+    def conditions(result: Result) -> tuple[str, int, tuple[tuple[str, int | float], ...]]:
+        run = result.run
+        frames = max_frames or (run and run.max_frames) or backend.DEFAULT_FRAMES
+        limits = tuple(sorted(run.limits.items())) if run else ()
+        return model or (run.model if run else backend.DEFAULT_MODEL), frames, limits
 
-    for used, group in groupby(sorted(chosen, key=name), key=name):
+    for used, group in groupby(sorted(chosen, key=conditions), key=conditions):
         recorded = list(group)
-        detector = backend.make_detector(used, device, max_frames)
-        paths = [media or on_disk(r.input.path) for r in recorded]
-        with backend.make_pool(None, max_frames, backend.make_limits()) as pool:
-            outcomes = scan(Plan(paths), detector, pool.map)
-            for old, outcome in zip(recorded, outcomes, strict=True):
+        name, frames, changed = used
+        limits = backend.recorded_limits(dict(changed))
+        detector = backend.make_detector(name, device, frames)
+        plan = Plan([locate(r) for r in recorded], limits=dict(changed))
+        with backend.make_pool(None, frames, limits) as pool:
+            for old, outcome in zip(recorded, scan(plan, detector, pool.map), strict=True):
                 yield old, outcome.result
 
 
@@ -135,10 +147,11 @@ def _show(checks: list[Check], as_json: bool) -> None:
             click.echo(json.dumps(asdict(check)))
         return
     click.echo(printable(checks[0].path))
+    width = max(24, *(len(check.name) for check in checks))
     for check in checks:
         word = {True: "same", False: "DIFFERS", None: "unknown"}[check.ok]
         values = check.recorded if check.ok else f"recorded {check.recorded}, now {check.now}"
-        click.echo(f"  {word:<8} {check.name:<24} {values}")
+        click.echo(printable(f"  {word:<8} {check.name:<{width}} {values}"))
 
 
 def _summary(checks: list[Check], results: int) -> str:
