@@ -92,22 +92,6 @@ def items() -> str:
     return table(["source", "class", *splits], rows)
 
 
-def networks() -> str:
-    """Validation AUC of the networks that were compared."""
-    compared = results("networks")["results"]["networks"]
-    families = list(next(iter(compared.values()))["families"])
-    rows = [
-        [
-            f"`{entry['architecture']}`",
-            f"{entry['parameters'] / 1e6:.2f} M",
-            *(with_interval(entry["families"][family]) for family in families),
-        ]
-        for entry in sorted(compared.values(), key=lambda e: -e["mean_auc"])
-    ]
-    head = ["network", "parameters", *(f"`{family}`" for family in families)]
-    return table(head, rows)
-
-
 def speed() -> str:
     """What the timing benchmarks measured, one line each, with its command."""
     lines = [*pipeline_lines(), *dct_lines(), help_line(), bulk_line()]
@@ -170,7 +154,6 @@ MAKERS: dict[str, Callable[[], str]] = {
         false_alarms,
         false_alarms_validation,
         items,
-        networks,
         speed,
     )
 }

@@ -190,10 +190,11 @@ Change = Callable[[UInt8Image, FloatArray, Generator], UInt8Image]
 
 CONTROLS: dict[str, Change] = {
     "real/re-encoded": lambda image, points, rng: jpeg(image, 70),
-    "real/blurred": lambda image, points, rng: gaussian_blur(image, image.shape[0] / 120),
+    "real/blurred": lambda image, points, rng: gaussian_blur(image, image.shape[0] / 200),
     "real/grid-shifted": lambda image, points, rng: grid_shift(image, 3, 5),
 }
-"""Reals that a detector must not call fake. The blur grows with the crop: sigma 2 at 240 pixels."""
+"""Reals that a detector must not call fake. The blur grows with the crop: sigma 1.2 at 240 pixels;
+much more than that is flagged as `too_blurry` (see faces.quality) and gets no verdict."""
 
 
 def scoring_sets(crops: Crops, spec: InputSpec, split: str, *, seed: int = 0) -> list[ScoringSet]:

@@ -16,8 +16,8 @@ MIN_SHARPNESS = 0.35
 1/120 of the crop's side, at which reals begin to be called fake, 99 % are below."""
 MIN_LUMA = 65.0
 """Of the same faces one is below 65; with 30 % of their light, at which reals begin to be called
-fake, 86 % are. The least of the London Set's self-described groups: black 88 (26 people), west asian
-141 (20), east asian 146 (18), white 141 (138), so none is flagged."""
+fake, 86 % are. The least of the London Set's self-described groups: black 88 (26 people), west
+asian 141 (20), east asian 146 (18), white 141 (138), so none is flagged."""
 
 
 def assess(image: UInt8Image, face_side: float) -> tuple[str, ...]:

@@ -111,6 +111,8 @@ def compare(recorded: Result, now: Result, tolerance: float | None = None) -> li
     old, new = _fields(recorded), _fields(now)
     if recorded.run is not None and recorded.run.max_frames is None:
         new.pop("run.max_frames", None)  # from a version that did not record it
+    if _same_message(recorded, now):
+        new["message"] = old["message"]
     main = [media]
     for field, name in MAIN.items():
         before, after = old.pop(field, None), new.pop(field, None)
@@ -132,13 +134,21 @@ def _other_checks(path: str, old: Fields, new: Fields, tolerance: float) -> list
     return [*checks, Check(path, "everything else", count, count, True)]
 
 
+def _same_message(recorded: Result, now: Result) -> bool:
+    """Whether two messages say the same of a file that may have moved: errors name the file."""
+    if recorded.message is None or now.message is None:
+        return False
+    old, new = recorded.input.path, now.input.path
+    return bool(old and new) and (
+        recorded.message.replace(old, new) == now.message
+        or now.message.replace(new, old) == recorded.message
+    )
+
+
 def _fields(result: Result) -> Fields:
     """The fields that are compared, by names such as `faces[0].frames[2].score`."""
     values = result.model_dump(by_alias=True)
     values["reasons"] = ", ".join(result.reasons)
-    if result.message is not None:
-        # errors name the file they are about, which may have moved
-        values["message"] = result.message.replace(result.input.path, "PATH")
     found = dict(_flat("", values))
     return {name: value for name, value in found.items() if not NOT_COMPARED.fullmatch(name)}
 

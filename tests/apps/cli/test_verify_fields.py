@@ -72,7 +72,6 @@ def edit(path: Path, where: str, value: object) -> None:
         ("message", "trust me"),
         ("coverage.frames_read", 30),
         ("coverage.frames_failed", 1),
-        ("faces.0.box", None),
         ("faces.0.score", 0.5),
         ("faces.0.frames.0.box", [1.0, 1.0, 5.0, 6.5]),
         ("faces.0.frames.0.quality", "too_dark"),
@@ -84,14 +83,12 @@ def edit(path: Path, where: str, value: object) -> None:
     ],
 )
 def test_forged_field_differs_and_is_named(unmask, recorded, where, value):
-    if where == "faces.0.box":
-        pytest.skip("a track has no box of its own")
     edit(recorded, where, value)
     done = unmask("verify", recorded, "--index", "1")
     assert done.exit_code == 1, done.output
     assert "none differs" not in done.stderr
     differing = [line for line in done.stdout.splitlines() if "DIFFERS" in line]
-    assert any(where.replace(".0", "[0]").split("[1]")[0] in line for line in differing), differing
+    assert any(where.replace(".0", "[0]") in line for line in differing), differing
 
 
 @pytest.mark.parametrize(

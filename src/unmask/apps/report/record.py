@@ -67,10 +67,14 @@ def _run_facts(result: Result) -> list[tuple[str, str, bool]]:
     run = result.run
     if run is None:
         return [("Model", "not run on this input", False)]
+    frames = str(run.max_frames) if run.max_frames else "not recorded"
+    limits = ", ".join(f"{name} {value:,}" for name, value in run.limits.items())
     return [
         ("Model", run.model, False),
         ("SHA-256 of the weights", run.weights_sha256, True),
         ("SHA-256 of the settings", run.settings_sha256, True),
+        ("Frames per video, at most", frames, False),
+        ("Decoding limits", limits or "the defaults", False),
         ("Tool", run.tool, False),
         ("Device", run.device, False),
         ("Time taken", numbers.seconds(run.seconds), False),
