@@ -12,8 +12,8 @@ MIN_FACE_SIDE = 48.0
 """Pixels. Below this a face has fewer samples than the smallest network input uses."""
 COMMON_SIDE = 64
 MIN_SHARPNESS = 0.35
-"""Of 1324 real faces (FFHQ, London Set, Congress) none is below 0.43; blurred by a Gaussian of sigma
-1/120 of the crop's side, at which reals begin to be called fake, 99 % are below."""
+"""Of 1324 real faces (FFHQ, London Set, Congress) none is below 0.43; blurred by a Gaussian of
+sigma 1/120 of the crop's side, at which reals begin to be called fake, 99 % are below."""
 MIN_LUMA = 65.0
 """Of the same faces one is below 65; with 30 % of their light, at which reals begin to be called
 fake, 86 % are. The least of the London Set's self-described groups: black 88 (26 people), west
