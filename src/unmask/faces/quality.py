@@ -70,7 +70,14 @@ def luma_level(face: NDArray[np.uint8]) -> float:
     The brightest parts (eyes, highlights, forehead) tell light on the face; the mean would tell
     the colour of skin and hair.
     """
-    return float(np.percentile(face, 90))
+    flat = face.ravel()
+    place = 0.9 * (flat.size - 1)
+    below = int(place)
+    above = min(below + 1, flat.size - 1)
+    # np.percentile's linear interpolation, without its full sort
+    ordered = np.partition(flat, (below, above))
+    low, high = float(ordered[below]), float(ordered[above])
+    return low + (high - low) * (place - below)
 
 
 def _central(grey: NDArray[np.uint8], face_side: float) -> NDArray[np.uint8]:
