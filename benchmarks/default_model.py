@@ -20,7 +20,7 @@ from torch import nn
 
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.dataset import CONTROLS, scoring_sets
-from unmask.data.index import read_index
+from unmask.data.items import read_items
 from unmask.metrics.bootstrap import bootstrap_interval, wilson
 from unmask.metrics.calibration import brier, expected_calibration_error, sigmoid
 from unmask.metrics.ranking import auc, equal_error_rate, tpr_at_fpr
@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--install", action="store_true", help="put the model into the package")
     args = parser.parse_args()
     record = Record(seed=0)
-    items = read_index(args.index)
+    items = read_items(args.index)
     crops = prepare_crops(items, args.runs / "cache")
     config = load_config(DEFAULT)
     families, beside = list(config.data.families), config.data.beside

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from unmask.data.index import read_index
+from unmask.data.items import read_items
 from unmask.synthesis.autoencoder import KINDS, Autoencoder
 
 PATCH, BATCH = 64, 16
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--sources", nargs="+", default=["london", "congress"])
     args = parser.parse_args()
     torch.set_num_threads(1)
-    items = read_index(args.index)
+    items = read_items(args.index)
     chosen = [i for i in items if i.label == 0 and i.split == "train" and i.source in args.sources]
     faces = [cv2.imread(str(item.path))[..., ::-1] for item in chosen]
     args.out.mkdir(parents=True, exist_ok=True)

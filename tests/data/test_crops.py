@@ -11,7 +11,7 @@ import pytest
 
 from unmask.data import crops as module
 from unmask.data.crops import prepare_crops
-from unmask.data.index import Item
+from unmask.data.items import Item
 from unmask.errors import DatasetError
 from unmask.faces import MTCNNDetector, crop_face, find_faces
 from unmask.media import decode

@@ -18,9 +18,9 @@ from unmask.data.dataset import (
     scoring_sets,
     soften,
 )
-from unmask.data.index import Item
+from unmask.data.items import Item
 from unmask.errors import ConfigError
-from unmask.synthesis.families import FAMILIES
+from unmask.synthesis.families import TRAINING_FAMILIES
 from unmask.transforms.perturb import LaunderingPolicy
 from unmask.transforms.preprocess import InputSpec
 
@@ -162,8 +162,10 @@ def test_soften_keeps_the_size() -> None:
 
 def test_scoring_sets_hold_every_family_and_control_of_one_split(crops: Crops) -> None:
     sets = {s.name: s for s in scoring_sets(crops, SPEC, "val")}
-    assert list(sets) == ["real", *FAMILIES, "gan", *CONTROLS]
-    assert [sets[n].label for n in sets] == [0] + [1] * (len(FAMILIES) + 1) + [0] * len(CONTROLS)
+    assert list(sets) == ["real", *TRAINING_FAMILIES, "gan", *CONTROLS]
+    assert [sets[n].label for n in sets] == [0] + [1] * (len(TRAINING_FAMILIES) + 1) + [0] * len(
+        CONTROLS
+    )
     assert sets["real"].sources == ["a", "a", "b"]
     assert sets["gan"].identities == ["person 11"]
     again = {s.name: s for s in scoring_sets(crops, SPEC, "val")}

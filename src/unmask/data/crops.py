@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.data.index import Item
+from unmask.data.items import Item
 from unmask.errors import DatasetError
 from unmask.faces import MTCNNDetector, crop_face, find_faces
 from unmask.media import Failure, try_decode
@@ -60,7 +60,7 @@ def prepare_crops(
     """Detect and crop the largest face of every picture, or read what an earlier run kept.
 
     Args:
-        items: of `read_index`.
+        items: of `read_items`.
         cache: folder for the crops; the file names hold a hash of paths, sizes and settings.
         progress: called with the number of pictures done.
 

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from unmask.data.crops import Crops
 from unmask.errors import ConfigError
-from unmask.synthesis.families import FAMILIES, Family
+from unmask.synthesis.families import TRAINING_FAMILIES, Family
 from unmask.synthesis.shape import dense_landmarks
 from unmask.transforms.perturb import LaunderingPolicy, gaussian_blur, grid_shift, jpeg
 from unmask.transforms.preprocess import InputSpec, Views, to_views
@@ -28,7 +28,7 @@ class PairSettings:
     """How training pairs are made.
 
     Attributes:
-        families: name -> weight; of `synthesis.FAMILIES`, or a generator of the index.
+        families: name -> weight; of `TRAINING_FAMILIES`, or a generator of the index.
         beside: generator -> sources of the reals it is paired with, so that the pair differs in
             what made it and not in where it comes from; all reals when not named.
         laundering: what both halves of a pair go through.
@@ -69,11 +69,11 @@ class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
         self.pools = {
             name: [i for i in train if crops.items[i].generator == name]
             for name in settings.families
-            if name not in FAMILIES
+            if name not in TRAINING_FAMILIES
         }
         empty = [name for name, pool in self.pools.items() if not pool]
         if empty or not self.reals:
-            known = sorted({*FAMILIES, *(i.generator for i in crops.items if i.generator)})
+            known = sorted({*TRAINING_FAMILIES, *(i.generator for i in crops.items if i.generator)})
             raise ConfigError(
                 f"No training items for {', '.join(empty) or 'the real class'}.",
                 f"Families that can be trained on with this index: {', '.join(known)}.",
@@ -126,7 +126,7 @@ class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
         if family in self.pools:
             return _bounded(face, points, rng)[0], _bounded(other, points, rng)[0]
         face, points = _bounded(face, points, rng)
-        fake, _ = FAMILIES[family](face, dense_landmarks(points), rng)
+        fake, _ = TRAINING_FAMILIES[family](face, dense_landmarks(points), rng)
         return face, fake
 
 
@@ -208,7 +208,7 @@ def scoring_sets(crops: Crops, spec: InputSpec, split: str, *, seed: int = 0) ->
     """
     reals = crops.where(lambda item: item.split == split and item.label == 0)
     sets = [_scoring_set("real", crops, reals, 0, spec, seed, _unchanged)]
-    for name, family in FAMILIES.items():
+    for name, family in TRAINING_FAMILIES.items():
         sets.append(_scoring_set(name, crops, reals, 1, spec, seed, _faking(family)))
     for name in sorted({item.generator for item in crops.items if item.generator}):
         fakes = crops.where(lambda item, g=name: item.split == split and item.generator == g)  # type: ignore[misc]  # a default binds the name

@@ -1,126 +1,224 @@
-"""One table of pictures: path, label, source, split, identity. From a CSV or from folders."""
+"""One table for every data set: a row per video, picture or frame, stored as Parquet.
+
+Readers (`unmask.data.readers`) make such a table from a data set's own layout, `unmask prepare`
+turns it into one of face crops, and protocols choose from it. Labels are always 0 real, 1 fake,
+whatever the data set says.
+"""
 
 from __future__ import annotations
 
-import csv
-import hashlib
-from collections import Counter
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, get_args
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import polars as pl
 
 from unmask.errors import DatasetError
-from unmask.media import SUPPORTED_SUFFIXES
 
-Split = Literal["train", "val", "test"]
-REQUIRED = ("path", "label", "split")
-_LAYOUT = """Expected either a CSV with the columns path,label,split (and optionally source,
-  generator, identity), label 0 for real and 1 for fake, paths relative to the CSV; or a folder with
-    real/  pictures
-    fake/  pictures, or one folder of pictures per generator"""
+SPLITS = ("train", "val", "test")
+
+SCHEMA: dict[str, Any] = {
+    "video_id": pl.String(),
+    "frame": pl.Int32(),
+    "path": pl.String(),
+    "label": pl.Int8(),
+    "dataset": pl.String(),
+    "manipulation": pl.String(),
+    "compression": pl.String(),
+    "source": pl.String(),
+    "identities": pl.List(pl.String()),
+    "split": pl.String(),
+    "mask_path": pl.String(),
+    "landmarks": pl.List(pl.Float32()),
+    "landmarks_path": pl.String(),
+    "box": pl.List(pl.Int32()),
+    "codec": pl.String(),
+    "quality": pl.Int16(),
+}
+"""The columns, in their order.
+
+video_id: dataset/manipulation/compression/stem as `video_id` makes it; one video or still, however
+many rows (frames) it has. frame: number in the stream; null for a whole video that is not decoded
+yet, 0 for a still. path: of the video, picture or crop, with forward slashes, relative to the
+index's root (absolute where it lies elsewhere). label: 0 real, 1 fake. manipulation: what made a
+fake, '' for reals. compression: the data set's own name for it (`c23`), '' where it has none.
+source: where the pictures come from, e.g. `youtube`; results are reported per source. identities:
+who is in it, named within the data set: of a swap both the person filmed and the one whose face
+was put in; empty where unknown. split: the data set's own, null where it has none. mask_path: True
+where manipulated, as a picture or video that fits `path`; null without one. landmarks: x0, y0, x1,
+y1, ... in the picture's pixels; null where unknown. landmarks_path: the same as an `.npy` file.
+box: xyxy of a crop in the frame it was cut from; null unless `path` is a crop. codec: what the
+pixels went through, e.g. `h264`, `jpeg`; null where unknown. quality: that codec's own number (CRF
+or JPEG quality), null where unknown.
+"""
+
+REQUIRED = ("video_id", "path", "label", "dataset", "manipulation", "source", "identities")
+"""Columns that are never null."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One picture.
-
-    Attributes:
-        path: where it is.
-        label: 0 real, 1 fake.
-        source: where its reals come from, e.g. `ffhq`; results are reported per source.
-        generator: what made a fake, '' for reals.
-        identity: whose face; no identity may be on both sides of a split.
-        split: train, val or test.
-    """
-
-    path: Path
-    label: int
-    source: str
-    generator: str
-    identity: str
-    split: Split
-
-
-def read_index(path: Path) -> list[Item]:
-    """Read an index from a CSV file or a folder.
+@dataclass(frozen=True, slots=True, eq=False)
+class Index:
+    """A checked table and the folder its paths are relative to.
 
     Raises:
-        DatasetError: nothing there, a wrong layout (the message shows the right one), a value out
-            of range (with its line), a file listed twice, or an identity in two splits.
+        DatasetError: as `check` says.
     """
-    if path.is_dir():
-        items = _read_folder(path)
-    elif path.is_file():
-        items = _read_csv(path)
-    else:
-        raise DatasetError(f"There is no index {path}.", _LAYOUT)
-    if not items:
-        raise DatasetError(f"{path} lists no pictures.", _LAYOUT)
-    _check(items, path)
-    return items
+
+    root: Path
+    table: pl.DataFrame
+
+    def __post_init__(self) -> None:
+        check(self.table, str(self.root))
+
+    def __len__(self) -> int:
+        return self.table.height
+
+    def file(self, path: str) -> Path:
+        """Where a `path`, `mask_path` or `landmarks_path` of the table lies."""
+        return self.root / path
+
+    def where(self, condition: pl.Expr) -> Index:
+        """The rows for which a polars expression is true."""
+        return Index(self.root, self.table.filter(condition))
 
 
-def _read_csv(path: Path) -> list[Item]:
-    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write the mark
-        reader = csv.DictReader(file)
-        absent = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
-        if absent:
-            raise DatasetError(
-                f"{path} has no column {', '.join(absent)}; found {reader.fieldnames}.", _LAYOUT
-            )
-        return [_item(row, path, reader.line_num) for row in reader]
+def video_id(dataset: str, manipulation: str, compression: str, stem: str) -> str:
+    """dataset/manipulation/compression/stem; `real` and `raw` stand for an empty part.
+
+    `stem` names the file within its manipulation and may hold slashes itself.
+
+    >>> video_id("ffpp", "Deepfakes", "c23", "000_003")
+    'ffpp/Deepfakes/c23/000_003'
+    >>> video_id("ffpp", "", "", "actors/01__walking")
+    'ffpp/real/raw/actors/01__walking'
+    """
+    return "/".join((dataset, manipulation or "real", compression or "raw", stem))
 
 
-def _item(row: dict[str, str], index: Path, line: int) -> Item:
-    if row["label"] not in ("0", "1"):
-        raise DatasetError(f"{index}:{line}: label must be 0 or 1; got {row['label']!r}.", _LAYOUT)
-    if row["split"] not in get_args(Split):
+def index_of(root: Path, rows: Iterable[Mapping[str, Any]]) -> Index:
+    """An index from rows; columns left out are null (compression, manipulation: '').
+
+    Raises:
+        DatasetError: an unknown column, a value of the wrong type, or as `check` says.
+    """
+    rows = list(rows)
+    unknown = sorted({name for row in rows for name in row} - set(SCHEMA))
+    if unknown:
+        raise DatasetError(f"An index has no column {', '.join(unknown)}.")
+    columns = {name: [row.get(name, _DEFAULTS.get(name)) for row in rows] for name in SCHEMA}
+    try:
+        return Index(root, pl.DataFrame(columns, schema=SCHEMA, strict=True))
+    except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
+        raise DatasetError(f"A row of the index of {root} has a wrong value: {error}") from error
+
+
+_DEFAULTS: dict[str, Any] = {"manipulation": "", "compression": "", "identities": ()}
+
+
+def check(table: pl.DataFrame, what: str) -> None:
+    """Refuse a table that is not an index.
+
+    Raises:
+        DatasetError: columns or types differ from `SCHEMA`, a required value is null, a label is
+            not 0 or 1, a split is unknown, a real has a manipulation or a fake none, a path leaves
+            by `..` or is written with backslashes, or (video_id, frame, path) occurs twice.
+    """
+    found = dict(table.schema)
+    if found != SCHEMA:
         raise DatasetError(
-            f"{index}:{line}: split must be one of {get_args(Split)}; got {row['split']!r}."
+            f"{what} is not an index: {_difference(found)}.",
+            "Make it with `unmask prepare` or `unmask synthesize`, or from a CSV.",
         )
-    if not row["path"]:
-        raise DatasetError(f"{index}:{line}: path is empty.", _LAYOUT)
-    path = index.parent / row["path"]
-    return Item(
-        path=path,
-        label=int(row["label"]),
-        source=row.get("source") or path.parent.name,
-        generator=row.get("generator") or "",
-        identity=row.get("identity") or row["path"],
-        split=row["split"],  # type: ignore[arg-type]  # checked above
+    real = pl.col("label") == 0
+    rules: Sequence[tuple[str, pl.Expr]] = (
+        *((f"{name} is empty", pl.col(name).is_null()) for name in REQUIRED),
+        ("label must be 0 (real) or 1 (fake)", ~pl.col("label").is_in([0, 1])),
+        ("split must be train, val, test or null", ~pl.col("split").is_in(SPLITS)),
+        ("a real has a manipulation", real & (pl.col("manipulation") != "")),
+        ("a fake has no manipulation", ~real & (pl.col("manipulation") == "")),
+        (
+            "path must have forward slashes and no '..'",
+            pl.col("path").str.contains(r"\\|(^|/)\.\.(/|$)") | (pl.col("path") == ""),
+        ),
+        ("landmarks are pairs x, y", pl.col("landmarks").list.len() % 2 == 1),
+        ("box is four numbers", pl.col("box").list.len() != 4),
+    )
+    for message, broken in rules:
+        bad = table.filter(broken.fill_null(False))
+        if bad.height:
+            raise DatasetError(f"{what}: {message}, in {bad.height} rows; {_row(bad)}.")
+    twice = table.filter(pl.struct("video_id", "frame", "path").is_duplicated())
+    if twice.height:
+        raise DatasetError(f"{what} lists a row twice; {_row(twice)}.")
+    mixed = (
+        table.group_by("video_id", maintain_order=True)
+        .agg(pl.col("label", "split", "manipulation", "dataset").n_unique())
+        .filter(pl.max_horizontal(pl.exclude("video_id")) > 1)
+    )
+    if mixed.height:
+        raise DatasetError(
+            f"{what}: the rows of video {mixed['video_id'][0]!r} differ in label, split, "
+            "manipulation or dataset.",
+            "A video_id names one video: dataset/manipulation/compression/stem.",
+        )
+
+
+def _difference(found: Mapping[str, Any]) -> str:
+    absent = [name for name in SCHEMA if name not in found]
+    extra = [name for name in found if name not in SCHEMA]
+    wrong = [
+        f"{name} is {found[name]}, not {kind}"
+        for name, kind in SCHEMA.items()
+        if name in found and found[name] != kind
+    ]
+    parts = [
+        f"no column {', '.join(absent)}" if absent else "",
+        f"unknown column {', '.join(extra)}" if extra else "",
+        "; ".join(wrong),
+    ]
+    return "; ".join(p for p in parts if p) or "its columns are in another order"
+
+
+def _row(table: pl.DataFrame) -> str:
+    first = table.row(0, named=True)
+    return (
+        f"the first is {json.dumps({k: first[k] for k in ('video_id', 'path', 'label', 'split')})}"
     )
 
 
-def _read_folder(root: Path) -> list[Item]:
-    if not (root / "real").is_dir() or not (root / "fake").is_dir():
-        found = ", ".join(sorted(p.name for p in root.iterdir())[:10]) or "nothing"
-        raise DatasetError(f"{root} has no folders real/ and fake/; found {found}.", _LAYOUT)
-    items = []
-    for label, name in enumerate(("real", "fake")):
-        base = root / name
-        for path in sorted(p for p in base.rglob("*") if p.suffix.lower() in SUPPORTED_SUFFIXES):
-            group = path.relative_to(base).parts[0] if path.parent != base else name
-            stem = path.stem
-            items.append(Item(path, label, group, group if label else "", stem, split_of(stem)))
-    return items
+def relative(path: Path, root: Path) -> str:
+    """A path as the table holds it: below `root` with forward slashes, absolute elsewhere."""
+    inside = path.is_relative_to(root)
+    return str(PurePosixPath(*(path.relative_to(root) if inside else path.absolute()).parts))
 
 
-def split_of(identity: str) -> Split:
-    """70% train, 10% val, 20% test by a hash of the identity: the same on every machine."""
-    place = int(hashlib.sha256(identity.encode()).hexdigest()[:8], 16) / 2**32
-    return "train" if place < 0.7 else "val" if place < 0.8 else "test"
+def write_index(index: Index, path: Path) -> None:
+    """Write Parquet, whole or not at all; the paths stay relative to `index.root`.
+
+    The same table gives the same bytes. `index.root` must be the folder of `path`.
+
+    Raises:
+        DatasetError: `path` lies in another folder than the paths are relative to.
+    """
+    if path.parent.resolve() != index.root.resolve():
+        raise DatasetError(f"An index of {index.root} must lie in that folder; got {path}.")
+    part = path.with_name(path.name + ".part")
+    index.table.write_parquet(part, compression="zstd", statistics=False)
+    part.replace(path)
 
 
-def _check(items: Sequence[Item], index: Path) -> None:
-    twice = [path for path, n in Counter(item.path for item in items).items() if n > 1]
-    if twice:
-        raise DatasetError(f"{index} lists {twice[0]} {'and others ' * (len(twice) > 1)}twice.")
-    home: dict[str, str] = {}
-    for item in items:
-        if home.setdefault(item.identity, item.split) != item.split:
-            raise DatasetError(
-                f"{index}: identity {item.identity!r} is in the splits {home[item.identity]} and "
-                f"{item.split}.",
-                "Give every identity one split; a detector that has seen a person is no test.",
-            )
+def read_index(path: Path) -> Index:
+    """Read what `write_index` wrote; paths are relative to the file's folder.
+
+    Raises:
+        DatasetError: not there, not Parquet, or not an index (the message says what differs).
+    """
+    if not path.is_file():
+        raise DatasetError(f"There is no index {path}.", "`unmask prepare` makes one.")
+    try:
+        table = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DatasetError(f"{path} is not a Parquet file: {error}.") from error
+    return Index(path.parent, table)

@@ -138,28 +138,31 @@ def composite(inner: UInt8Image, outer: UInt8Image, alpha: Alpha) -> tuple[UInt8
     return fake, visible
 
 
-def self_blend(face: UInt8Image, landmarks: Points, rng: Generator) -> tuple[UInt8Image, Mask]:
+def self_blend(
+    face: UInt8Image, landmarks: Points, rng: Generator, *, ground: float = 0.0
+) -> tuple[UInt8Image, Mask]:
     """Blend a face with a slightly transformed copy of itself.
 
-    Colour and sharpness are changed on the copy or on the ground with equal chance; then the copy
-    is moved and laid over through a softened hull of the landmarks.
+    Colour and sharpness are changed on the copy; then it is moved and laid over through a
+    softened hull of the landmarks. The seam looks the same from both sides, so the paper changes
+    the ground instead half of the time; that tints pixels outside the mask too.
 
     Args:
         face: (H, W, 3) uint8 RGB.
         landmarks: (189, 2) x, y in its pixels, as from `shape.dense_landmarks`.
         rng: decides everything; the same state gives the same forgery.
+        ground: chance that the ground is changed and not the copy: 0.5 as published, 0 for masks
+            that cover every changed pixel.
 
     Returns:
-        fake: like `face`. mask: (H, W) bool, True where the hull's alpha is visible. When the
-        ground was changed, its pixels outside the mask differ from `face` by colour only: the
-        forgery is the seam, not the tint.
+        fake: like `face`. mask: (H, W) bool, True where the hull's alpha is visible.
 
     Raises:
         ShapeError: bad picture, or landmarks outside it.
     """
     check_rgb(face, "self_blend's face")
     inner, outer = face, face
-    if rng.random() < 0.5:
+    if rng.random() < 1 - ground:
         inner = colour_and_sharpness(face, rng)
     else:
         outer = colour_and_sharpness(face, rng)

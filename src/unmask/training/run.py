@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.dataset import PairSettings, TrainingPairs, scoring_sets
-from unmask.data.index import read_index
+from unmask.data.items import read_items
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import Card, save_checkpoint
 from unmask.models.registry import ModelSpec, model_spec
@@ -136,7 +136,7 @@ def _check_out(out: Path, config: TrainConfig, resume: bool) -> None:
 
 def _load_crops(config: TrainConfig, cache: Path) -> Crops:
     assert config.data.index is not None  # with_overrides refuses that
-    items = read_index(config.data.index)
+    items = read_items(config.data.index)
     if config.data.sources is not None:
         wanted = set(config.data.sources)
         items = [item for item in items if item.source in wanted]

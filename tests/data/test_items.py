@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from unmask.data.index import read_index, split_of
+from unmask.data.items import read_items, split_of
 from unmask.errors import DatasetError
 
 HEADER = "path,label,split,source,generator,identity\n"
@@ -23,7 +23,7 @@ def written(tmp_path: Path, text: str, encoding: str = "utf-8") -> Path:
 
 
 def test_a_csv_becomes_items(tmp_path: Path) -> None:
-    first, second, third = read_index(written(tmp_path, HEADER + ROWS))
+    first, second, third = read_items(written(tmp_path, HEADER + ROWS))
     assert first.path == tmp_path / "a" / "1.jpg"
     assert (first.label, first.source, first.generator, first.identity, first.split) == (
         0,
@@ -38,12 +38,12 @@ def test_a_csv_becomes_items(tmp_path: Path) -> None:
 
 def test_columns_beyond_the_required_are_optional_and_in_any_order(tmp_path: Path) -> None:
     text = "split,note,label,path\ntest,hello,1,x/y.png\n"
-    (item,) = read_index(written(tmp_path, text))
+    (item,) = read_items(written(tmp_path, text))
     assert (item.label, item.split, item.source, item.generator) == (1, "test", "x", "")
 
 
 def test_a_spreadsheets_byte_order_mark_is_no_column(tmp_path: Path) -> None:
-    assert len(read_index(written(tmp_path, HEADER + ROWS, "utf-8-sig"))) == 3
+    assert len(read_items(written(tmp_path, HEADER + ROWS, "utf-8-sig"))) == 3
 
 
 @pytest.mark.parametrize(
@@ -62,19 +62,19 @@ def test_a_spreadsheets_byte_order_mark_is_no_column(tmp_path: Path) -> None:
 )
 def test_each_mistake_has_its_message(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=message):
-        read_index(written(tmp_path, text))
+        read_items(written(tmp_path, text))
 
 
 def test_the_message_teaches_the_layout(tmp_path: Path) -> None:
     for place in (tmp_path / "none.csv", written(tmp_path, "a,b\n1,2\n"), tmp_path):
         with pytest.raises(DatasetError, match=r"(?s)path,label,split.*real/.*fake/"):
-            read_index(place)
+            read_items(place)
 
 
 def test_an_identity_on_both_sides_of_a_split_is_refused(tmp_path: Path) -> None:
     text = HEADER + ROWS + "c/4.jpg,0,test,ffhq,,anna\n"
     with pytest.raises(DatasetError, match="'anna' is in the splits train and test"):
-        read_index(written(tmp_path, text))
+        read_items(written(tmp_path, text))
 
 
 def folders(root: Path) -> Path:
@@ -87,7 +87,7 @@ def folders(root: Path) -> Path:
 
 
 def test_folders_become_items(tmp_path: Path) -> None:
-    items = read_index(folders(tmp_path))
+    items = read_items(folders(tmp_path))
     found = {(i.path.relative_to(tmp_path).as_posix(), i.label, i.generator) for i in items}
     assert found == {
         ("real/1.jpg", 0, ""),
@@ -103,11 +103,11 @@ def test_folders_become_items(tmp_path: Path) -> None:
 def test_a_folder_without_the_two_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     with pytest.raises(DatasetError, match=r"no folders real/ and fake/; found pictures"):
-        read_index(tmp_path)
+        read_items(tmp_path)
     (tmp_path / "real").mkdir()
     (tmp_path / "fake").mkdir()
     with pytest.raises(DatasetError, match="lists no pictures"):
-        read_index(tmp_path)
+        read_items(tmp_path)
 
 
 def test_the_split_by_hash_is_stable_and_has_its_shares() -> None:

@@ -1,0 +1,1 @@
+"""Judging detectors and data: what separates the classes, and how well."""
