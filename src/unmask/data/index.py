@@ -34,6 +34,8 @@ SCHEMA: dict[str, Any] = {
     "landmarks": pl.List(pl.Float32()),
     "landmarks_path": pl.String(),
     "box": pl.List(pl.Int32()),
+    "width": pl.Int32(),
+    "height": pl.Int32(),
     "codec": pl.String(),
     "quality": pl.Int16(),
 }
@@ -49,7 +51,8 @@ who is in it, named within the data set: of a swap both the person filmed and th
 was put in; empty where unknown. split: the data set's own, null where it has none. mask_path: True
 where manipulated, as a picture or video that fits `path`; null without one. landmarks: x0, y0, x1,
 y1, ... in the picture's pixels; null where unknown. landmarks_path: the same as an `.npy` file.
-box: xyxy of a crop in the frame it was cut from; null unless `path` is a crop. codec: what the
+box: xyxy of a crop in the frame it was cut from; null unless `path` is a crop. width, height: of
+`path` in pixels, null where not looked at yet. codec: what the
 pixels went through, e.g. `h264`, `jpeg`; null where unknown. quality: that codec's own number (CRF
 or JPEG quality), null where unknown.
 """
