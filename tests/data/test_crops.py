@@ -95,3 +95,56 @@ def test_an_interrupted_run_starts_again(items: list[Item], tmp_path: Path) -> N
 def test_an_index_without_faces_is_refused(items: list[Item], tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"No face in any of 2 pictures: .*no_face.*missing"):
         prepare_crops(items[2:4], tmp_path / "cache")
+
+
+POINTS = (40.0, 45.0, 70.0, 46.0, 55.0, 62.0, 42.0, 75.5, 68.0, 76.0)
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Item:
+    """A crop as `unmask prepare` makes it, of a picture in which no face would be found."""
+    noise = np.random.default_rng(0).integers(0, 256, (110, 110, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "crop.png"), noise)
+    return item(tmp_path / "crop.png", box=(5, -3, 115, 107), landmarks=POINTS)
+
+
+def test_a_prepared_crop_is_taken_as_it_is(
+    given: Item, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MTCNNDetector", lambda: pytest.fail("looked for faces"))
+    crops = prepare_crops([given, item(tmp_path / "no.png", box=(0, 0, 9, 9))], tmp_path / "cache")
+    assert crops.items == [given]
+    assert crops.dropped == {"missing": 1}
+    np.testing.assert_array_equal(crops.image(0), cv2.imread(str(given.path))[..., ::-1])
+    np.testing.assert_array_equal(crops.landmarks[0], np.reshape(POINTS, (5, 2)))
+
+
+def test_prepared_crops_and_pictures_may_stand_side_by_side(
+    given: Item, items: list[Item], tmp_path: Path
+) -> None:
+    crops = prepare_crops([items[0], given, items[2], items[1]], tmp_path / "cache")
+    assert crops.items == [items[0], given, items[1]]
+    assert crops.image(1).shape == (110, 110, 3)
+    frame = decode(items[1].path).frames[0]
+    expected = crop_face(frame, find_faces(frame, MTCNNDetector())[0])
+    np.testing.assert_array_equal(crops.image(2), expected.image)
+
+
+def test_a_crop_that_is_not_square_is_refused(given: Item, tmp_path: Path) -> None:
+    cv2.imwrite(str(given.path), np.zeros((60, 50, 3), np.uint8))
+    with pytest.raises(DatasetError, match=r"(?s)crop\.png is 50x60.*`unmask prepare`"):
+        prepare_crops([given], tmp_path / "cache")
+
+
+def test_the_landmarks_of_a_crop_are_part_of_its_key(given: Item, tmp_path: Path) -> None:
+    moved = item(given.path, box=given.box, landmarks=(41.0, *POINTS[1:]))
+    keys = {prepare_crops([one], tmp_path / "cache").key for one in (given, moved)}
+    assert len(keys) == 2
+
+
+def test_keys_of_pictures_are_what_they_were_before_there_were_crops(tmp_path: Path) -> None:
+    # a literal: statistics that took hours lie under such keys (made before Item had a box)
+    path = tmp_path / "a" / "1.png"
+    path.parent.mkdir()
+    path.write_bytes(b"12345")
+    assert module._key([item(path), item(tmp_path / "a" / "gone.png")]) == "2483673dc854d139"

@@ -1,12 +1,14 @@
-"""Reading an index: from CSV and folders, and what each mistake is told."""
+"""Reading an index: from CSV, folders and Parquet, and what each mistake is told."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from unmask.data.items import read_items, split_of
+from unmask.data.index import index_of, write_index
+from unmask.data.items import Item, items_of, read_items, split_of
 from unmask.errors import DatasetError
 
 HEADER = "path,label,split,source,generator,identity\n"
@@ -121,3 +123,103 @@ def test_the_split_by_hash_is_stable_and_has_its_shares() -> None:
     splits = [split_of(str(i)) for i in range(5000)]
     for name, share in (("train", 0.7), ("val", 0.1), ("test", 0.2)):
         assert splits.count(name) / 5000 == pytest.approx(share, abs=0.02)  # type: ignore[arg-type]
+
+
+def crop_row(**changes: Any) -> dict[str, Any]:
+    row = {
+        "video_id": "set/swap/c23/000_003",
+        "frame": 30,
+        "path": "crops/30.png",
+        "label": 1,
+        "dataset": "set",
+        "manipulation": "swap",
+        "compression": "c23",
+        "source": "youtube",
+        "identities": ["000", "003"],
+        "split": "val",
+        "box": [10, -2, 74, 62],
+        "landmarks": [float(i) for i in range(10)],
+    }
+    return {**row, **changes}
+
+
+def test_a_parquet_index_becomes_items(tmp_path: Path) -> None:
+    rows = [crop_row(), crop_row(frame=60, path="crops/60.png")]
+    write_index(index_of(tmp_path, rows), tmp_path / "index.parquet")
+    first, second = read_items(tmp_path / "index.parquet")
+    assert first == Item(
+        path=tmp_path / "crops" / "30.png",
+        label=1,
+        source="youtube",
+        generator="swap",
+        identity="000+003",
+        split="val",
+        box=(10, -2, 74, 62),
+        landmarks=(0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0),
+    )
+    assert second.path.name == "60.png"
+    with pytest.raises(DatasetError, match=r"There is no index .*gone\.parquet"):
+        read_items(tmp_path / "gone.parquet")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"box": None}, {"landmarks": None}, {"landmarks": [1.0] * 12}, {"landmarks": []}]
+)
+def test_a_picture_is_a_crop_only_with_box_and_five_points(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    (item,) = items_of(index_of(tmp_path, [crop_row(**changes)]))
+    assert (item.box, item.landmarks) == (None, None)
+
+
+def test_who_is_unknown_is_alone_but_for_the_frames_of_one_video(tmp_path: Path) -> None:
+    rows = [
+        crop_row(identities=[], video_id="set/swap/c23/a", path="1.png"),
+        crop_row(identities=[], video_id="set/swap/c23/a", path="2.png"),
+        crop_row(identities=[], video_id="set/swap/c23/b", path="3.png"),
+    ]
+    names = [item.identity for item in items_of(index_of(tmp_path, rows))]
+    assert names == ["set/swap/c23/a", "set/swap/c23/a", "3.png"]
+
+
+@pytest.mark.parametrize("place", ["a.csv", "folder", "i.parquet"])
+def test_videos_are_refused_and_prepare_is_named(place: str, tmp_path: Path) -> None:
+    path = tmp_path / place
+    if place == "a.csv":
+        path.write_text("path,label,split\nx/1.jpg,0,val\nx/2.MP4,0,val\n")
+    elif place == "folder":
+        folders(path)
+        (path / "real" / "2.MP4").touch()
+    else:
+        rows = [crop_row(path="x/2.MP4", frame=None, box=None, landmarks=None)]
+        write_index(index_of(tmp_path, rows), path)
+    with pytest.raises(DatasetError, match=r"(?s)lists 1 videos.*2\.MP4.*`unmask prepare`"):
+        read_items(path)
+
+
+def test_rows_without_a_split_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"(?s)1 rows have no split.*000_003.*protocol"):
+        items_of(index_of(tmp_path, [crop_row(split=None)]))
+
+
+def test_either_person_of_a_swap_on_both_sides_is_refused(tmp_path: Path) -> None:
+    other = crop_row(
+        video_id="set/swap/c23/9", path="9.png", identities=["003", "009"], split="train"
+    )
+    with pytest.raises(DatasetError, match="'003' is in the splits val and train"):
+        items_of(index_of(tmp_path, [crop_row(), other]))
+
+
+def test_a_fake_whose_maker_is_unnamed_has_no_generator(tmp_path: Path) -> None:
+    rows = read_items(written(tmp_path, "path,label,split\nx/1.jpg,1,val\nx/2.jpg,0,val\n"))
+    assert [(item.label, item.generator) for item in rows] == [(1, ""), (0, "")]
+
+
+def test_an_index_without_rows_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="lists no pictures"):
+        items_of(index_of(tmp_path, []))
+
+
+def test_a_picture_listed_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"lists .*30\.png twice"):
+        items_of(index_of(tmp_path, [crop_row(), crop_row(frame=31)]))

@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from unmask.data.items import Item
 from unmask.errors import DatasetError
-from unmask.faces import MTCNNDetector, crop_face, find_faces
+from unmask.faces import FaceDetector, MTCNNDetector, crop_face, find_faces
 from unmask.media import Failure, try_decode
-from unmask.types import UInt8Image
+from unmask.types import FloatArray, Frame, UInt8Image
 
 MARGIN = 1.3
 _VERSION = 1
+
+Cropped = tuple[UInt8Image, FloatArray]
+"""A square crop and its five landmarks, (5, 2) x, y in its own pixels."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,16 @@ def prepare_crops(
 ) -> Crops:
     """Detect and crop the largest face of every picture, or read what an earlier run kept.
 
+    A picture that is a crop already (an item with a box and landmarks, as `unmask prepare` makes
+    them) is taken as it is: nothing is detected in it.
+
     Args:
         items: of `read_items`.
         cache: folder for the crops; the file names hold a hash of paths, sizes and settings.
         progress: called with the number of pictures done.
 
     Raises:
-        DatasetError: no picture has a face.
+        DatasetError: no picture has a face, or a crop is not square.
     """
     key = _key(items)
     base = cache / f"crops-{key}"
@@ -89,7 +95,7 @@ def prepare_crops(
 
 
 def _write(items: Sequence[Item], base: Path, progress: Callable[[int], None] | None) -> None:
-    detector = MTCNNDetector()
+    detector: FaceDetector | None = None
     kept: list[int] = []
     images: list[UInt8Image] = []
     landmarks: list[list[list[float]]] = []
@@ -97,17 +103,18 @@ def _write(items: Sequence[Item], base: Path, progress: Callable[[int], None] | 
     for index, item in enumerate(items):
         media = try_decode(item.path, max_frames=1)
         if isinstance(media, Failure):
-            dropped[media.error.reason] += 1
-        elif not (faces := find_faces(media.frames[0], detector)):
-            dropped["no_face"] += 1
-        elif faces[0].quarter_turns:
-            dropped["rotated"] += 1  # turned upright, its landmarks would not fit the crop
+            cropped: Cropped | str = media.error.reason
+        elif item.box is not None:
+            cropped = _as_given(item, media.frames[0])
         else:
-            crop = crop_face(media.frames[0], faces[0], margin=MARGIN)
+            detector = detector or MTCNNDetector()
+            cropped = _detected(media.frames[0], detector)
+        if isinstance(cropped, str):
+            dropped[cropped] += 1
+        else:
             kept.append(index)
-            images.append(crop.image)
-            points = crop.face.landmarks - np.array(crop.box[:2], np.float32)
-            landmarks.append(points.tolist())
+            images.append(cropped[0])
+            landmarks.append(cropped[1].tolist())
         if progress:
             progress(index + 1)
     flat = np.concatenate([i.ravel() for i in images]) if images else np.zeros(0, np.uint8)
@@ -117,11 +124,35 @@ def _write(items: Sequence[Item], base: Path, progress: Callable[[int], None] | 
     base.with_suffix(".json").write_text(json.dumps(meta), "utf-8")
 
 
+def _detected(frame: Frame, detector: FaceDetector) -> Cropped | str:
+    """The largest face's crop, or why there is none."""
+    faces = find_faces(frame, detector)
+    if not faces:
+        return "no_face"
+    if faces[0].quarter_turns:
+        return "rotated"  # turned upright, its landmarks would not fit the crop
+    crop = crop_face(frame, faces[0], margin=MARGIN)
+    return crop.image, crop.face.landmarks - np.array(crop.box[:2], np.float32)
+
+
+def _as_given(item: Item, frame: Frame) -> Cropped:
+    """The whole picture and the index's own landmarks."""
+    height, width = frame.image.shape[:2]
+    if height != width:
+        raise DatasetError(
+            f"The crop {item.path} is {width}x{height} pixels; a face crop is square.",
+            "Run `unmask prepare` again: it makes square ones.",
+        )
+    return frame.image, np.array(item.landmarks, np.float32).reshape(5, 2)
+
+
 def _key(items: Sequence[Item]) -> str:
     digest = hashlib.sha256(f"{_VERSION} {MARGIN}".encode())
     for item in items:
         # names, not whole paths: a data set that moved is the same data set
         row = {**asdict(item), "path": "/".join(item.path.parts[-2:])}
+        if item.box is None:  # what is not a crop keeps the key it had before there were any
+            del row["box"], row["landmarks"]
         size = item.path.stat().st_size if item.path.is_file() else -1
         digest.update(json.dumps([row, size], sort_keys=True).encode())
     return digest.hexdigest()[:16]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -110,10 +110,13 @@ def index_of(root: Path, rows: Iterable[Mapping[str, Any]]) -> Index:
     unknown = sorted({name for row in rows for name in row} - set(SCHEMA))
     if unknown:
         raise DatasetError(f"An index has no column {', '.join(unknown)}.")
+    for row in rows:
+        if isinstance(row.get("identities"), str):  # polars would take it apart into letters
+            raise DatasetError(f"identities must be a list of names; got {row['identities']!r}.")
     columns = {name: [row.get(name, _DEFAULTS.get(name)) for row in rows] for name in SCHEMA}
     try:
         return Index(root, pl.DataFrame(columns, schema=SCHEMA, strict=True))
-    except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
+    except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:
         raise DatasetError(f"A row of the index of {root} has a wrong value: {error}") from error
 
 
@@ -124,12 +127,13 @@ def check(table: pl.DataFrame, what: str) -> None:
     """Refuse a table that is not an index.
 
     Raises:
-        DatasetError: columns or types differ from `SCHEMA`, a required value is null, a label is
-            not 0 or 1, a split is unknown, a real has a manipulation or a fake none, a path leaves
-            by `..` or is written with backslashes, or (video_id, frame, path) occurs twice.
+        DatasetError: columns, their order or types differ from `SCHEMA`, a required value is null,
+            a label is not 0 or 1, a split is unknown, a real has a manipulation or a fake none, a
+            path leaves by `..` or is written with backslashes, an identity is empty, (video_id,
+            frame, path) occurs twice, or the rows of a video differ in what belongs to the video.
     """
     found = dict(table.schema)
-    if found != SCHEMA:
+    if list(found.items()) != list(SCHEMA.items()):
         raise DatasetError(
             f"{what} is not an index: {_difference(found)}.",
             "Make it with `unmask prepare` or `unmask synthesize`, or from a CSV.",
@@ -141,9 +145,16 @@ def check(table: pl.DataFrame, what: str) -> None:
         ("split must be train, val, test or null", ~pl.col("split").is_in(SPLITS)),
         ("a real has a manipulation", real & (pl.col("manipulation") != "")),
         ("a fake has no manipulation", ~real & (pl.col("manipulation") == "")),
+        *(
+            (
+                f"{name} must have forward slashes and no '..'",
+                pl.col(name).str.contains(r"\\|(^|/)\.\.(/|$)") | (pl.col(name) == ""),
+            )
+            for name in ("path", "mask_path", "landmarks_path")
+        ),
         (
-            "path must have forward slashes and no '..'",
-            pl.col("path").str.contains(r"\\|(^|/)\.\.(/|$)") | (pl.col("path") == ""),
+            "an identity is empty",
+            pl.col("identities").list.eval((pl.element().fill_null("") == "").any()).list.first(),
         ),
         ("landmarks are pairs x, y", pl.col("landmarks").list.len() % 2 == 1),
         ("box is four numbers", pl.col("box").list.len() != 4),
@@ -193,8 +204,9 @@ def _row(table: pl.DataFrame) -> str:
 
 def relative(path: Path, root: Path) -> str:
     """A path as the table holds it: below `root` with forward slashes, absolute elsewhere."""
-    inside = path.is_relative_to(root)
-    return str(PurePosixPath(*(path.relative_to(root) if inside else path.absolute()).parts))
+    if not path.is_relative_to(root) or ".." in path.relative_to(root).parts:
+        path, root = path.resolve(), root.resolve()
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
 def write_index(index: Index, path: Path) -> None:
@@ -221,7 +233,8 @@ def read_index(path: Path) -> Index:
     if not path.is_file():
         raise DatasetError(f"There is no index {path}.", "`unmask prepare` makes one.")
     try:
-        table = pl.read_parquet(path)
+        table = pl.read_parquet(path, glob=False)  # brackets in a folder's name are no pattern
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DatasetError(f"{path} is not a Parquet file: {error}.") from error
+    check(table, str(path))  # `Index` would name the folder, not the file
     return Index(path.parent, table)

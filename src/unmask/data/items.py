@@ -1,24 +1,19 @@
-"""One table of pictures: path, label, source, split, identity. From a CSV or from folders."""
+"""Pictures to train and test with: from a CSV, a folder, or an index of `unmask prepare`."""
 
 from __future__ import annotations
 
-import csv
-import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any
 
+from unmask.data.index import Index, read_index
+from unmask.data.readers import csv_table, folder
+from unmask.data.readers.folder import LAYOUT, Split
+from unmask.data.readers.folder import split_of as split_of
+from unmask.data.readers.layout import VIDEO_SUFFIXES
 from unmask.errors import DatasetError
-from unmask.media import SUPPORTED_SUFFIXES
-
-Split = Literal["train", "val", "test"]
-REQUIRED = ("path", "label", "split")
-_LAYOUT = """Expected either a CSV with the columns path,label,split (and optionally source,
-  generator, identity), label 0 for real and 1 for fake, paths relative to the CSV; or a folder with
-    real/  pictures
-    fake/  pictures, or one folder of pictures per generator"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +25,11 @@ class Item:
         label: 0 real, 1 fake.
         source: where its reals come from, e.g. `ffhq`; results are reported per source.
         generator: what made a fake, '' for reals.
-        identity: whose face; no identity may be on both sides of a split.
+        identity: whose face; no identity may be on both sides of a split. Of a swap both, with `+`
+            between.
         split: train, val or test.
+        box: xyxy in the frame it was cut from, where the picture is a face crop already.
+        landmarks: of such a crop the five points x0, y0, x1, y1, ... in its own pixels.
     """
 
     path: Path
@@ -40,87 +38,86 @@ class Item:
     generator: str
     identity: str
     split: Split
+    box: tuple[int, ...] | None = None
+    landmarks: tuple[float, ...] | None = None
 
 
 def read_items(path: Path) -> list[Item]:
-    """Read an index from a CSV file or a folder.
+    """Read the pictures of a CSV file, a folder, or a Parquet index.
 
     Raises:
         DatasetError: nothing there, a wrong layout (the message shows the right one), a value out
-            of range (with its line), a file listed twice, or an identity in two splits.
+            of range (with its line), a file listed twice, an identity in two splits, no split, or
+            a video (`unmask prepare` makes pictures of it).
     """
     if path.is_dir():
-        items = _read_folder(path)
-    elif path.is_file():
-        items = _read_csv(path)
+        index = folder.read(path)
+    elif path.suffix.lower() == ".parquet":
+        index = read_index(path)
     else:
-        raise DatasetError(f"There is no index {path}.", _LAYOUT)
-    if not items:
-        raise DatasetError(f"{path} lists no pictures.", _LAYOUT)
-    _check(items, path)
+        index = csv_table.read(path)
+    return items_of(index, str(path))
+
+
+def items_of(index: Index, what: str | None = None) -> list[Item]:
+    """The rows of an index as items, in its order.
+
+    Args:
+        index: of pictures; not of videos.
+        what: what messages call it; its root when left out.
+
+    Raises:
+        DatasetError: as for `read_items`.
+    """
+    what, rows = what or str(index.root), index.table.to_dicts()
+    _check(rows, index, what)
+    often = Counter(row["video_id"] for row in rows)
+    home: dict[str, str] = {}
+    items = []
+    for row in rows:
+        # who is unknown is nobody else: a still is its own identity, and so is a video
+        people = row["identities"] or [row["video_id" if often[row["video_id"]] > 1 else "path"]]
+        for name in people:
+            if home.setdefault(name, row["split"]) != row["split"]:
+                raise DatasetError(
+                    f"{what}: identity {name!r} is in the splits {home[name]} and {row['split']}.",
+                    "Give every identity one split; a detector that has seen a person is no test.",
+                )
+        items.append(_item(row, index, "+".join(people)))
     return items
 
 
-def _read_csv(path: Path) -> list[Item]:
-    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write the mark
-        reader = csv.DictReader(file)
-        absent = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
-        if absent:
-            raise DatasetError(
-                f"{path} has no column {', '.join(absent)}; found {reader.fieldnames}.", _LAYOUT
-            )
-        return [_item(row, path, reader.line_num) for row in reader]
-
-
-def _item(row: dict[str, str], index: Path, line: int) -> Item:
-    if row["label"] not in ("0", "1"):
-        raise DatasetError(f"{index}:{line}: label must be 0 or 1; got {row['label']!r}.", _LAYOUT)
-    if row["split"] not in get_args(Split):
-        raise DatasetError(
-            f"{index}:{line}: split must be one of {get_args(Split)}; got {row['split']!r}."
-        )
-    if not row["path"]:
-        raise DatasetError(f"{index}:{line}: path is empty.", _LAYOUT)
-    path = index.parent / row["path"]
+def _item(row: Mapping[str, Any], index: Index, identity: str) -> Item:
+    crop = row["box"] is not None and len(row["landmarks"] or ()) == 10
     return Item(
-        path=path,
-        label=int(row["label"]),
-        source=row.get("source") or path.parent.name,
-        generator=row.get("generator") or "",
-        identity=row.get("identity") or row["path"],
-        split=row["split"],  # type: ignore[arg-type]  # checked above
+        path=index.file(row["path"]),
+        label=row["label"],
+        source=row["source"],
+        generator="" if row["manipulation"] == csv_table.UNNAMED else row["manipulation"],
+        identity=identity,
+        split=row["split"],
+        box=tuple(row["box"]) if crop else None,
+        landmarks=tuple(row["landmarks"]) if crop else None,
     )
 
 
-def _read_folder(root: Path) -> list[Item]:
-    if not (root / "real").is_dir() or not (root / "fake").is_dir():
-        found = ", ".join(sorted(p.name for p in root.iterdir())[:10]) or "nothing"
-        raise DatasetError(f"{root} has no folders real/ and fake/; found {found}.", _LAYOUT)
-    items = []
-    for label, name in enumerate(("real", "fake")):
-        base = root / name
-        for path in sorted(p for p in base.rglob("*") if p.suffix.lower() in SUPPORTED_SUFFIXES):
-            group = path.relative_to(base).parts[0] if path.parent != base else name
-            stem = path.stem
-            items.append(Item(path, label, group, group if label else "", stem, split_of(stem)))
-    return items
-
-
-def split_of(identity: str) -> Split:
-    """70% train, 10% val, 20% test by a hash of the identity: the same on every machine."""
-    place = int(hashlib.sha256(identity.encode()).hexdigest()[:8], 16) / 2**32
-    return "train" if place < 0.7 else "val" if place < 0.8 else "test"
-
-
-def _check(items: Sequence[Item], index: Path) -> None:
-    twice = [path for path, n in Counter(item.path for item in items).items() if n > 1]
+def _check(rows: Sequence[Mapping[str, Any]], index: Index, what: str) -> None:
+    if not rows:
+        raise DatasetError(f"{what} lists no pictures.", LAYOUT)
+    videos = [row["path"] for row in rows if Path(row["path"]).suffix.lower() in VIDEO_SUFFIXES]
+    if videos:
+        raise DatasetError(
+            f"{what} lists {len(videos)} videos, where pictures are needed; the first is "
+            f"{videos[0]}.",
+            "Make face crops of them with `unmask prepare`, and use the index that it writes.",
+        )
+    loose = [row["video_id"] for row in rows if row["split"] is None]
+    if loose:
+        raise DatasetError(
+            f"{what}: {len(loose)} rows have no split; the first is of {loose[0]}.",
+            "The data set comes without an official one: choose a protocol, or give each row one.",
+        )
+    twice = [path for path, n in Counter(row["path"] for row in rows).items() if n > 1]
     if twice:
-        raise DatasetError(f"{index} lists {twice[0]} {'and others ' * (len(twice) > 1)}twice.")
-    home: dict[str, str] = {}
-    for item in items:
-        if home.setdefault(item.identity, item.split) != item.split:
-            raise DatasetError(
-                f"{index}: identity {item.identity!r} is in the splits {home[item.identity]} and "
-                f"{item.split}.",
-                "Give every identity one split; a detector that has seen a person is no test.",
-            )
+        others = "and others " * (len(twice) > 1)
+        raise DatasetError(f"{what} lists {index.file(twice[0])} {others}twice.")
