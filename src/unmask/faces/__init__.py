@@ -12,6 +12,7 @@ from unmask.faces.align import (
 )
 from unmask.faces.detect import FaceDetector, MTCNNDetector, find_faces
 from unmask.faces.quality import assess
+from unmask.faces.search import search_frames
 from unmask.faces.track import link_faces
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "find_faces",
     "invert",
     "link_faces",
+    "search_frames",
     "similarity",
     "warp_points",
 ]

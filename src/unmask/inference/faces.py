@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unmask.errors import MediaError
-from unmask.faces import FaceDetector, crop_face, find_faces, link_faces
+from unmask.faces import FaceDetector, crop_face, link_faces, search_frames
 from unmask.inference.settings import Settings
 from unmask.types import Crop, Face, Frame
-
-FALLBACK_FRAMES = 3
-"""Frames of a video in which rotated and tight faces are looked for, when no frame has another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,26 +22,12 @@ class FoundFaces:
 def find_in_frames(
     frames: Sequence[Frame], detector: FaceDetector, settings: Settings
 ) -> FoundFaces:
-    """Find, link and crop.
-
-    A still gets the full search (tight crops, quarter turns). In a video frames without a face
-    are common, so the full search, eight times as dear, is only run on a few of them, when no
-    frame has an upright face; where it succeeds, all frames get it.
+    """Find (as `unmask.faces.search_frames` says), link and crop.
 
     Raises:
         MediaError: no face in any frame (not_applicable / no_face).
     """
-    if len(frames) == 1:
-        found = [find_faces(frames[0], detector, max_faces=settings.max_faces)]
-    else:
-        found = [
-            find_faces(frame, detector, max_faces=settings.max_faces, thorough=False)
-            for frame in frames
-        ]
-        if not any(found):
-            step = max(1, len(frames) // FALLBACK_FRAMES)
-            if any(find_faces(f, detector) for f in frames[step // 2 :: step][:FALLBACK_FRAMES]):
-                found = [find_faces(f, detector, max_faces=settings.max_faces) for f in frames]
+    found = search_frames(frames, detector, max_faces=settings.max_faces)
     if not any(found):
         raise MediaError(
             "not_applicable",

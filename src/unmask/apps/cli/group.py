@@ -14,7 +14,10 @@ from unmask.errors import UnmaskError
 COMMANDS = {
     "scan": "Look for manipulated faces in pictures and videos.",
     "verify": "Check that recorded results can be repeated.",
+    "prepare": "Cut the faces out of a data set, once.",
+    "synthesize": "Make forgeries with exact masks from real faces.",
     "train": "Train a model.",
+    "evaluate": "Score a protocol, or audit an index for leaks.",
     "models": "List and describe models.",
     "doctor": "Say what is installed and works.",
     "schema": "Print the JSON Schema of the results.",
