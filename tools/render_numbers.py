@@ -3,7 +3,8 @@
     python tools/render_numbers.py [--check]
 
 Each block between `<!-- NAME: made by ... -->` and `<!-- end NAME -->` is replaced by the table
-that the function NAME makes from `benchmarks/results`. `--check` changes nothing and exits with 1
+that the function NAME makes from `benchmarks/results`, or from the package itself. `--check`
+changes nothing and exits with 1
 when a file is out of date, so that no number can be typed by hand.
 """
 
@@ -17,8 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from unmask.data.readers import READERS
+from unmask.synthesis.families import SPECS
+from unmask.transforms.levels import PERTURBATIONS
+
 ROOT = Path(__file__).resolve().parent.parent
-FILES = ("README.md", "docs/model-card.md", "docs/performance.md")
+FILES = ("README.md", "docs/data.md", "docs/model-card.md", "docs/performance.md")
 BLOCK = re.compile(r"(<!-- (\w+): made by [^>]*-->\n).*?(<!-- end \2 -->)", re.DOTALL)
 
 
@@ -140,6 +145,38 @@ def bulk_line() -> str:
     )
 
 
+def readers() -> str:
+    """The data sets that can be read."""
+    rows = [[f"`{name}`", entry.title, entry.licence] for name, entry in READERS.items()]
+    return table(["name", "data set", "terms"], rows)
+
+
+def families() -> str:
+    """The families of forgeries, and how fast each is made."""
+    rates = results("synthesis")["results"]["families"]
+    rows = [
+        [
+            f"`{name}`",
+            spec.summary,
+            ", ".join(f"`{kind}`" for kind in spec.kinds),
+            spec.source,
+            f"{rates[name]['images_per_second']['median']:.0f}",
+        ]
+        for name, spec in SPECS.items()
+    ]
+    return table(["family", "what is done", "kinds", "source", "images/s per core"], rows)
+
+
+def perturbations() -> str:
+    """The parameters of the five levels."""
+    rows = [
+        [f"`{name}`", *(" / ".join(f"{v:g}" for v in one.values()) for one in entry.levels), unit]
+        for name, entry in PERTURBATIONS.items()
+        for unit in [f"{', '.join(entry.levels[0])} ({entry.unit})"]
+    ]
+    return table(["", *(str(level) for level in range(1, 6)), "parameters"], rows)
+
+
 def spread(values: dict[str, float], digits: int = 3) -> str:
     """Median and range of repeated measurements."""
     middle, low, high = (f"{values[k]:.{digits}f}" for k in ("median", "min", "max"))
@@ -155,6 +192,9 @@ MAKERS: dict[str, Callable[[], str]] = {
         false_alarms_validation,
         items,
         speed,
+        readers,
+        families,
+        perturbations,
     )
 }
 

@@ -1,0 +1,266 @@
+"""`unmask evaluate`: for now the audit of an index, or of the sets of a protocol."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from unmask.errors import ConfigError, MissingExtraError
+
+if TYPE_CHECKING:
+    from unmask.data.index import Index
+    from unmask.data.normalise import Normalise
+    from unmask.data.resolve import Resolved
+    from unmask.evaluation.audit import Audit, AuditFile
+
+EPILOG = """\b
+Exit codes:
+    0  every container cue is within the bound
+    1  one tells the classes apart: it is named
+    2  the command line, the index or the protocol cannot work
+    3  some files could not be read; the others are within the bound
+    4  too few could be read to say anything"""
+
+OF_PROTOCOL = ""
+"""What `--audit` without an INDEX gives."""
+
+
+@click.command(epilog=EPILOG)
+@click.option(
+    "--audit",
+    "audited",
+    metavar="INDEX",
+    is_flag=False,
+    flag_value=OF_PROTOCOL,
+    help="Audit an index: a .parquet or .csv file, or a folder with real/ and fake/. Without a "
+    "value: the sets of --protocol.",
+)
+@click.option("--protocols", "list_protocols", is_flag=True, help="List the protocols.")
+@click.option("--protocol", "name", help="Name of a protocol.")
+@click.option(
+    "--index",
+    "indices",
+    metavar="DATASET=INDEX",
+    multiple=True,
+    help="Index of a data set that the protocol names; once for each.",
+)
+@click.option(
+    "--bound",
+    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+    default=0.06,
+    show_default=True,
+    help="How far from 0.5 the AUC of a container cue may be.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=2),
+    help="Measure at most so many files of the reals and of every manipulation.",
+)
+@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the audit to this file as JSON, too.",
+)
+@click.pass_context
+def evaluate(
+    ctx: click.Context,
+    /,
+    audited: str | None,
+    list_protocols: bool,
+    name: str | None,
+    indices: tuple[str, ...],
+    bound: float,
+    sample: int | None,
+    style: str,
+    out: Path | None,
+) -> None:
+    """Score a protocol, or audit an index for leaks.
+
+    The audit measures how well each cheap cue alone tells real from fake. Container cues (file
+    type, size, JPEG quality, grid, metadata) must not: then the classes were not written alike, and
+    a detector learns that. Content cues are reported. Scoring is not there yet.
+    """
+    if importlib.util.find_spec("polars") is None:
+        raise MissingExtraError("unmask evaluate", "data", "polars")
+    if list_protocols:
+        _list_protocols(style)
+        return
+    _check(audited, name, indices)
+    if out is not None:
+        _check_out(out)
+    if audited:
+        sets = {audited: _load(Path(audited))}
+        document = _audit(sets, None, None, bound, sample)
+    else:
+        resolved = _resolve(name or "", indices)
+        step = resolved.protocol.normalise
+        document = _audit(resolved.sets(), name, step, bound, sample)
+    text = json.dumps(document.model_dump(by_alias=True), indent=2) + "\n"
+    if out is not None:
+        part = out.with_name(out.name + ".part")
+        part.write_text(text, "utf-8")
+        part.replace(out)
+    if style == "json":
+        click.echo(text, nl=False)
+    else:
+        from unmask.apps.cli.audit_table import lines
+
+        click.echo("\n".join(lines(document)))
+    ctx.exit(_conclude(document.sets))
+
+
+def _check(audited: str | None, name: str | None, indices: tuple[str, ...]) -> None:
+    if audited is None:
+        raise ConfigError(
+            "Scoring a protocol is not there yet; so far evaluate only audits.",
+            "unmask evaluate --audit INDEX audits an index for leaks; --protocols lists protocols.",
+        )
+    if audited and (name or indices):
+        raise ConfigError(
+            f"--audit {audited} names an index, and so does --protocol with --index.",
+            "Give --audit no value to audit the sets of a protocol.",
+        )
+    if not audited and not name:
+        raise ConfigError("--audit needs an INDEX.", "Or name a --protocol and its --index.")
+
+
+def _check_out(out: Path) -> None:
+    """An audit may be written over an older one, and over nothing else."""
+    from unmask.evaluation.audit import SCHEMA
+
+    if not out.parent.is_dir():
+        raise ConfigError(f"There is no folder {out.parent} for --out.", "Make it first.")
+    if out.exists():
+        with out.open("rb") as file:
+            head = file.read(200)
+        if head.strip() and f'"{SCHEMA}"'.encode() not in head:
+            raise ConfigError(
+                f"{out} exists and is not an audit, so --out leaves it alone.",
+                "Nothing was written. Choose another file.",
+            )
+
+
+def _load(path: Path) -> Index:
+    from unmask.data.index import read_index
+    from unmask.data.readers import reader
+
+    if path.is_dir():
+        return reader("folder").read(path)
+    if path.suffix.lower() == ".csv":
+        return reader("csv").read(path)
+    return read_index(path)
+
+
+def _resolve(name: str, indices: tuple[str, ...]) -> Resolved:
+    from unmask.data.protocols import protocol
+    from unmask.data.resolve import resolve
+
+    chosen = protocol(name)
+    given = {}
+    for entry in indices:
+        dataset, equals, path = entry.partition("=")
+        if not equals or not path:
+            raise ConfigError(
+                f"--index {entry} must be DATASET=INDEX.",
+                f"{name} is made of: {', '.join(chosen.datasets())}.",
+            )
+        given[dataset] = _load(Path(path))
+    unused = sorted(set(given) - set(chosen.datasets()))
+    if unused:
+        raise ConfigError(
+            f"{name} names no data set {', '.join(unused)}.",
+            f"It is made of: {', '.join(chosen.datasets())}.",
+        )
+    resolved = resolve(chosen, given)
+    for row in resolved.describe():
+        click.echo(
+            f"{row['set']}: {row['videos']} videos of {row['dataset']} "
+            f"{row['manipulation'] or 'reals'}",
+            err=True,
+        )
+    for where, reasons in resolved.left_out.items():
+        for reason, count in reasons.items():
+            click.echo(f"{where}: {count} items left out: {reason}", err=True)
+    return resolved
+
+
+def _audit(
+    sets: dict[str, Index],
+    protocol: str | None,
+    normalise: Normalise | None,
+    bound: float,
+    sample: int | None,
+) -> AuditFile:
+    from unmask.evaluation.audit import SCHEMA, AuditFile, audit, files_to_audit
+    from unmask.scan.progress import Progress
+
+    total = sum(files_to_audit(index, sample).height for index in sets.values())
+    progress = Progress(sys.stderr, total)
+    progress.start()
+    try:
+        done = [
+            audit(
+                index,
+                name,
+                bound=bound,
+                sample=sample,
+                normalise=normalise,
+                advance=progress.advance,
+            )
+            for name, index in sets.items()
+        ]
+    finally:
+        progress.clear()
+    return AuditFile(schema=SCHEMA, protocol=protocol, sets=done)
+
+
+def _conclude(sets: list[Audit]) -> int:
+    """Say on stderr what was found, and choose the exit code."""
+    for done in sets:
+        for cue in done.leaks:
+            made = f" of {cue.manipulation} fakes" if cue.manipulation else ""
+            share = cue.telling
+            seen = (
+                f"; {share.value} in {share.in_reals:.0%} of reals and {share.in_fakes:.0%} of "
+                "fakes"
+                if share
+                else ""
+            )
+            click.echo(
+                f"unmask: {done.name}: {cue.cue}{made} tells the classes apart, "
+                f"{cue.separation:.3f} from 0.5 (allowed: {done.bound:g}){seen}.",
+                err=True,
+            )
+        for item in done.unreadable:
+            click.echo(f"unmask: {done.name}: {item.path}: {item.message}", err=True)
+        if done.unreadable:
+            click.echo(f"unmask: {len(done.unreadable)} files could not be read.", err=True)
+        if done.few and done.cues:
+            click.echo(
+                f"unmask: {done.name}: only {done.reals} real and {done.fakes} fake videos or "
+                "stills; chance alone may pass the bound.",
+                err=True,
+            )
+    if any(done.leaks for done in sets):
+        return 1
+    if any(not done.cues for done in sets):
+        return 4
+    return 3 if any(done.unreadable for done in sets) else 0
+
+
+def _list_protocols(style: str) -> None:
+    from unmask.data.protocols import protocols
+
+    known = protocols()
+    if style == "json":
+        click.echo(json.dumps([p.model_dump(mode="json") for p in known.values()], indent=2))
+        return
+    width = max(len(name) for name in known)
+    for name, entry in known.items():
+        click.echo(f"{name:<{width}}  {entry.summary}  [{', '.join(entry.datasets())}]")
