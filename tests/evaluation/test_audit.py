@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from unmask.data.index import Index, index_of
-from unmask.data.normalise import Normalise
+from unmask.data.protocols.normalise import Normalise
 from unmask.errors import DatasetError
 from unmask.evaluation.audit import Audit, CueReport, audit, files_to_audit
 from unmask.evaluation.cues import CUES, SEEN

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from unmask.data.normalise import Normalise
+from unmask.data.protocols.normalise import Normalise
 from unmask.errors import MediaError, ShapeError
 from unmask.evaluation.cues import CUES, SEEN, content, grid_phase, highpass, measure
 from unmask.transforms.perturb import gaussian_blur, jpeg

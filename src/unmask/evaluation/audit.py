@@ -3,9 +3,9 @@
 Every cue gets two measures. `auc` is the AUC of the cue itself, for numbers that all items have;
 below 0.5 it runs the other way round, which tells as much. `held_out` is the AUC of what the cue's
 value says of an item once the share of fakes per value was learned on other people's videos
-(`unmask.data.separation`): it also finds values that only one class has and that lie between those
-of the other. It is averaged over pairs within a fold and so is one half on average where the cue
-says nothing, however few the items and many the values; below one half is chance.
+(`unmask.data.protocols.separation`): it also finds values that only one class has and that lie
+between those of the other. It is averaged over pairs within a fold and so is one half on average
+where the cue says nothing, however few the items and many the values; below one half is chance.
 
 A container cue **leaks** when `separation`, the greater of |auc - 0.5| and held_out - 0.5, is above
 the bound over all fakes. For one manipulation alone there are fewer items and more comparisons: it
@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from unmask.data.index import Index
-from unmask.data.leaks import filmed
-from unmask.data.normalise import Normalise
-from unmask.data.separation import held_out_rates
+from unmask.data.protocols.leaks import filmed
+from unmask.data.protocols.normalise import Normalise
+from unmask.data.protocols.separation import held_out_rates
 from unmask.errors import DatasetError, MediaError, ShapeError
 from unmask.evaluation.cues import CUES, SEEN, Kind, Value, measure
 from unmask.metrics.bootstrap import bootstrap_interval

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.data.container import read_container
-from unmask.data.normalise import Normalise
+from unmask.data.protocols.normalise import Normalise
 from unmask.errors import MediaError
 from unmask.media import Failure, try_decode
 from unmask.transforms.dct import BLOCK, log_bands

@@ -188,10 +188,10 @@ PROTOCOL = """
 
 @pytest.fixture
 def one_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
-    from unmask.data import protocols
+    from unmask.data.protocols import protocol
 
-    (made,) = protocols.read_protocols(PROTOCOL, "test")
-    monkeypatch.setattr(protocols, "protocols", lambda: {made.name: made})
+    (made,) = protocol.read_protocols(PROTOCOL, "test")
+    monkeypatch.setattr(protocol, "protocols", lambda: {made.name: made})
 
 
 @pytest.mark.usefixtures("one_protocol")

@@ -19,11 +19,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from unmask.apps.cli import app
-from unmask.data import specimens, synthesize
-from unmask.data.forgery import Settings
-from unmask.data.forgery_report import Missing, Report
+from unmask.data.forging import run as forging
+from unmask.data.forging import specimens
+from unmask.data.forging.forgery import Settings
+from unmask.data.forging.report import Missing, Report
+from unmask.data.forging.run import Synthesized
 from unmask.data.index import Index
-from unmask.data.synthesize import Synthesized
 from unmask.errors import DatasetError
 from unmask.faces import mesh
 from unmask.synthesis.families import SPECS
@@ -64,7 +65,7 @@ class Stub:
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> Stub:
     made = Stub()
-    monkeypatch.setattr(synthesize, "synthesize", made)
+    monkeypatch.setattr(forging, "synthesize", made)
     return made
 
 

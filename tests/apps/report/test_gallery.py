@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from unmask.apps.report.gallery import difference, log_spectrum, spectra, views, write_gallery
-from unmask.data.specimens import Exhibit
-from unmask.data.workshop import Specimen
+from unmask.data.forging.specimens import Exhibit
+from unmask.data.forging.workshop import Specimen
 from unmask.errors import ConfigError
 from unmask.synthesis.families import FamilySpec, Subject
 

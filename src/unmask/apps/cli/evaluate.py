@@ -14,8 +14,8 @@ from unmask.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from unmask.data.index import Index
-    from unmask.data.normalise import Normalise
-    from unmask.data.resolve import Resolved
+    from unmask.data.protocols.normalise import Normalise
+    from unmask.data.protocols.resolve import Resolved
     from unmask.evaluation.audit import Audit, AuditFile
 
 EPILOG = """\b
@@ -158,8 +158,8 @@ def _load(path: Path) -> Index:
 
 
 def _resolve(name: str, indices: tuple[str, ...]) -> Resolved:
-    from unmask.data.protocols import protocol
-    from unmask.data.resolve import resolve
+    from unmask.data.protocols.protocol import protocol
+    from unmask.data.protocols.resolve import resolve
 
     chosen = protocol(name)
     given = {}
@@ -255,7 +255,7 @@ def _conclude(sets: list[Audit]) -> int:
 
 
 def _list_protocols(style: str) -> None:
-    from unmask.data.protocols import protocols
+    from unmask.data.protocols.protocol import protocols
 
     known = protocols()
     if style == "json":

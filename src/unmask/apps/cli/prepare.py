@@ -89,13 +89,13 @@ def prepare(
     """
     if importlib.util.find_spec("polars") is None:
         raise MissingExtraError("unmask prepare", "data", "polars")
-    from unmask.data.profile import make_profile
+    from unmask.data.preparing.profile import make_profile
 
     profile = make_profile(frames=frames, face=face, margin=margin, mask_threshold=mask_threshold)
     index = _read(dataset, root)
 
     from unmask.apps.cli.backend import make_limits
-    from unmask.data.prepare import prepare as run
+    from unmask.data.preparing.run import prepare as run
     from unmask.scan.interrupt import Interruptible
 
     bar = _Bar()

@@ -14,7 +14,7 @@ import click
 from unmask.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
-    from unmask.data.forgery import Settings
+    from unmask.data.forging.forgery import Settings
     from unmask.data.index import Index
     from unmask.scan.progress import Progress
 
@@ -97,7 +97,7 @@ def synthesize(
             "No family of forgeries is named.",
             f"Add --family NAME, of: {', '.join(_known())}, all.",
         )
-    from unmask.data.reals import read_reals
+    from unmask.data.forging.reals import read_reals
 
     settings = _settings(families, given)
     index = read_reals(reals)
@@ -127,7 +127,7 @@ def _known() -> list[str]:
 
 
 def _settings(families: tuple[str, ...], given: dict[str, Any]) -> Settings:
-    from unmask.data.forgery import make_settings
+    from unmask.data.forging.forgery import make_settings
     from unmask.faces.mesh import mesh_available
 
     named = [name for f in families or ("all",) for name in (_known() if f == "all" else [f])]
@@ -136,7 +136,7 @@ def _settings(families: tuple[str, ...], given: dict[str, Any]) -> Settings:
 
 
 def _make(index: Index, out: Path, settings: Settings, resume: bool, jobs: int, bar: _Bar) -> int:
-    from unmask.data.synthesize import synthesize as run
+    from unmask.data.forging.run import synthesize as run
 
     done = run(index, out, settings, resume=resume, jobs=jobs, progress=bar)
     bar.clear()
@@ -153,8 +153,8 @@ def _make(index: Index, out: Path, settings: Settings, resume: bool, jobs: int, 
 
 def _show(index: Index, out: Path, settings: Settings, bar: _Bar) -> None:
     from unmask.apps.report.gallery import check_gallery, write_gallery
-    from unmask.data.specimens import specimens
-    from unmask.data.synthesize import GALLERY_FILE
+    from unmask.data.forging.run import GALLERY_FILE
+    from unmask.data.forging.specimens import specimens
 
     check_gallery(out / GALLERY_FILE)
     shown = specimens(index, settings, progress=bar)

@@ -20,8 +20,8 @@ from PIL import Image
 from unmask import __version__
 from unmask.apps.report import numbers
 from unmask.apps.report.pictures import Picture
-from unmask.data.specimens import Exhibit
-from unmask.data.workshop import Specimen
+from unmask.data.forging.specimens import Exhibit
+from unmask.data.forging.workshop import Specimen
 from unmask.errors import ConfigError
 from unmask.types import FloatArray, UInt8Image
 

@@ -1,0 +1,1 @@
+"""`unmask synthesize`: data sets of forgeries with exact masks."""

@@ -1,0 +1,1 @@
+"""`unmask prepare`: the faces of a data set, cut out once."""

@@ -1,0 +1,1 @@
+"""Named train / val / test combinations, and what they refuse."""
