@@ -12,7 +12,13 @@ from scipy.ndimage import gaussian_filter
 
 from unmask.errors import ConfigError, ShapeError
 from unmask.synthesis import upsample
-from unmask.synthesis.upsample import UPSAMPLERS, rebuild, restore_energy, reupsample
+from unmask.synthesis.upsample import (
+    NAMED_UPSAMPLERS,
+    UPSAMPLERS,
+    rebuild,
+    restore_energy,
+    reupsample,
+)
 
 Gray = NDArray[np.float64]
 Network = upsample.nearest_conv, upsample.pixel_shuffle, upsample.zero_insertion
@@ -49,7 +55,7 @@ def test_the_measure_measures() -> None:
 
 @pytest.mark.parametrize("side", [160, 161, 163])
 @pytest.mark.parametrize("factor", [2.0, 4.0])
-@pytest.mark.parametrize("kind", UPSAMPLERS)
+@pytest.mark.parametrize("kind", NAMED_UPSAMPLERS)
 def test_nothing_shifts_the_picture(kind: str, factor: float, side: int, sample: Any) -> None:
     face = sample(side)[0]
     moved = []
@@ -96,7 +102,7 @@ def test_zero_insertion_leaves_a_checkerboard() -> None:
 def test_rebuilding_takes_away_detail(sample: Any) -> None:
     face = sample()[0]
     detail = (face.astype(float) - gaussian_filter(face.astype(float), (1, 1, 0))).std()
-    for kind in UPSAMPLERS:
+    for kind in UPSAMPLERS:  # bare nearest adds edges of its own
         rebuilt = rebuild(face, kind, 4.0, np.random.default_rng(0)).astype(float)
         left = (rebuilt - gaussian_filter(rebuilt, (1, 1, 0))).std()
         assert left < 0.85 * detail
@@ -123,7 +129,7 @@ def test_energy_comes_back_in_every_way(sample: Any) -> None:
 
 def test_a_kernel_of_every_day_never_replaces_the_whole_picture(sample: Any) -> None:
     face, points = sample(96)
-    for kind in ("bilinear", "bicubic", "lanczos"):
+    for kind in ("bilinear", "bicubic", "lanczos", "nearest"):
         for seed in range(8):
             _, mask = reupsample(face, points, np.random.default_rng(seed), kind)
             assert 0.01 < mask.mean() < 0.95
@@ -132,6 +138,44 @@ def test_a_kernel_of_every_day_never_replaces_the_whole_picture(sample: Any) -> 
         for seed in range(30)
     ]
     assert 8 <= sum(whole) <= 27  # of 30 at probability .6
+
+
+def test_nearest_repeats_pixels_and_is_only_made_when_asked_for(sample: Any) -> None:
+    face = sample(64)[0]
+    blocks = rebuild(face, "nearest", 4.0, np.random.default_rng(0)).reshape(16, 4, 16, 4, 3)
+    np.testing.assert_array_equal(blocks, blocks[:, :1, :, :1].repeat(4, 1).repeat(4, 3))
+    means = face.astype(np.float32).reshape(16, 4, 16, 4, 3).mean((1, 3))
+    np.testing.assert_allclose(blocks[:, 0, :, 0], means, atol=1e-3)
+    # what the default model was trained with: another list would draw other kinds
+    assert UPSAMPLERS == (
+        "bilinear",
+        "bicubic",
+        "lanczos",
+        "nearest_conv",
+        "zero_insertion",
+        "pixel_shuffle",
+    )
+    assert set(NAMED_UPSAMPLERS) - set(UPSAMPLERS) == {"nearest"}
+
+
+@pytest.mark.parametrize("kind", NAMED_UPSAMPLERS)
+def test_whole_or_region_can_be_asked_for(kind: str, sample: Any) -> None:
+    face, points = sample(96)
+    seen = set()
+    for seed in range(12):
+        made = {
+            whole: reupsample(face, points, np.random.default_rng(seed), kind, whole=whole)
+            for whole in (True, False, None)
+        }
+        assert made[True][1].all()
+        assert 0.01 < made[False][1].mean() < 0.95
+        # the request takes the place of the draw and moves no other
+        drawn = bool(made[None][1].all())
+        np.testing.assert_array_equal(made[None][0], made[drawn][0])
+        inside = made[False][1]
+        assert np.abs(made[True][0].astype(float) - face)[inside].mean() > 0.5
+        seen.add(drawn)
+    assert (True in seen) == (kind in ("nearest_conv", "zero_insertion", "pixel_shuffle"))
 
 
 def test_what_cannot_work_is_refused(sample: Any) -> None:

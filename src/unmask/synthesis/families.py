@@ -10,32 +10,22 @@ from numpy.random import Generator
 
 from unmask.errors import ConfigError
 from unmask.synthesis.autoencoder import KINDS, resynthesis
+from unmask.synthesis.autoencoder_swap import PEOPLE, autoencoder_swap
 from unmask.synthesis.blend import Mask, self_blend
+from unmask.synthesis.inpaint import INPAINTERS, inpaint
+from unmask.synthesis.morph import MORPH_KINDS, morph
+from unmask.synthesis.reenact import REENACT_KINDS, reenact
+from unmask.synthesis.retouch import RETOUCHES, retouch
 from unmask.synthesis.shape import Points
-from unmask.synthesis.upsample import UPSAMPLERS, reupsample
+from unmask.synthesis.subject import Subject as Subject
+from unmask.synthesis.swap import SWAP_KINDS, face_swap
+from unmask.synthesis.upsample import NAMED_UPSAMPLERS, reupsample
 from unmask.types import UInt8Image
 
 Forgery = tuple[UInt8Image, Mask]
 """fake: like the face. mask: (H, W) bool, True where it was manipulated."""
 Family = Callable[[UInt8Image, Points, Generator], Forgery]
 """(face, landmarks, rng) -> forgery, of one face."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Subject:
-    """A face that can be forged, or that can lend its looks to a forgery.
-
-    Attributes:
-        image: (H, W, 3) uint8 RGB crop.
-        landmarks: (189, 2) x, y in its pixels.
-        identity: who it is; two people's families never take a donor of the target's identity.
-    """
-
-    image: UInt8Image
-    landmarks: Points
-    identity: str
-
-
 PairFamily = Callable[[Subject, Subject, Generator], Forgery]
 """(target, donor, rng) -> forgery; the fake has the target's size and surroundings."""
 
@@ -69,12 +59,51 @@ SPECS: dict[str, FamilySpec] = {
     "reupsample": FamilySpec(
         "the picture or a region of it reduced and upsampled again by a fixed kernel",
         reupsample,
-        kinds=UPSAMPLERS,
+        kinds=NAMED_UPSAMPLERS,
     ),
     "resynthesis": FamilySpec(
         "the picture or a region of it rebuilt by a small learned autoencoder",
         resynthesis,
         kinds=KINDS,
+    ),
+    "face_swap": FamilySpec(
+        "another person's face warped onto the head, recoloured and blended in",
+        face_swap,
+        kinds=SWAP_KINDS,
+        two_people=True,
+        source="Bitouk et al. 2008; Perez et al. 2003",
+    ),
+    "reenact": FamilySpec(
+        "mouth, eyes and brows moved to another person's or a drawn expression",
+        reenact,
+        kinds=REENACT_KINDS,
+        two_people=True,
+        source="Averbuch-Elor et al. 2017",
+    ),
+    "morph": FamilySpec(
+        "a face between two people's in shape and texture",
+        morph,
+        kinds=MORPH_KINDS,
+        two_people=True,
+        source="Ferrara et al. 2014; Makrushin et al. 2017",
+    ),
+    "inpaint": FamilySpec(
+        "a part of the face or a free form removed and filled from what surrounds it",
+        inpaint,
+        kinds=INPAINTERS,
+        source="Telea 2004; Bertalmio et al. 2001; Wexler et al. 2007 with Barnes et al. 2009",
+    ),
+    "retouch": FamilySpec(
+        "features warped as beauty filters do, or the skin made smooth",
+        retouch,
+        kinds=RETOUCHES,
+        source="Gustafsson 1993; Tomasi & Manduchi 1998; He et al. 2013",
+    ),
+    "autoencoder_swap": FamilySpec(
+        "one of four learned people painted over the face by an encoder with a decoder each",
+        autoencoder_swap,
+        kinds=PEOPLE,
+        source="the first public face-swapping tools, as in Nguyen et al. 2022",
     ),
 }
 """name -> family."""

@@ -3,8 +3,9 @@
 A face is reduced and rebuilt at its size. Softness alone must not give the forgery away (a blurred
 real is no forgery), so most rebuilt faces get lost high frequencies back: sharpened to the energy
 of the original, partly with its own detail, or as grain. And since real pictures are enlarged by
-bilinear, bicubic and Lanczos kernels every day, these only ever replace a region; the kernels that
-networks use (nearest + convolution, zero insertion, pixel shuffle) may replace the whole picture.
+bilinear, bicubic and Lanczos kernels every day, these only ever replace a region unless the whole
+is asked for; the kernels that networks use (nearest + convolution, zero insertion, pixel shuffle)
+may replace the whole picture.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _CV2 = {
     "bilinear": cv2.INTER_LINEAR,
     "bicubic": cv2.INTER_CUBIC,
     "lanczos": cv2.INTER_LANCZOS4,
+    "nearest": cv2.INTER_NEAREST_EXACT,
 }
 _BASE = np.outer([1, 3, 3, 1], [1, 3, 3, 1]).astype(np.float32) / 16
 
@@ -79,7 +81,11 @@ _DOUBLERS: dict[str, Callable[[FloatImage, Generator], FloatImage]] = {
     "zero_insertion": zero_insertion,
     "pixel_shuffle": pixel_shuffle,
 }
-UPSAMPLERS: tuple[str, ...] = (*_CV2, *_DOUBLERS)
+UPSAMPLERS: tuple[str, ...] = ("bilinear", "bicubic", "lanczos", *_DOUBLERS)
+"""Those that are drawn when none is asked for."""
+NAMED_UPSAMPLERS: tuple[str, ...] = (*UPSAMPLERS, "nearest")
+"""Those that can be asked for. Bare nearest is never drawn: the default model was not trained on
+its blocks, and a longer list would change what its seeds draw."""
 
 
 def rebuild(face: UInt8Image, kind: str, factor: float, rng: Generator) -> FloatImage:
@@ -88,10 +94,11 @@ def rebuild(face: UInt8Image, kind: str, factor: float, rng: Generator) -> Float
     The doublers upsample by 2 per stage, as networks do, so `factor` becomes 2 or 4 for them.
 
     Raises:
-        ConfigError: `kind` is not one of `UPSAMPLERS`.
+        ConfigError: `kind` is not one of `NAMED_UPSAMPLERS`.
     """
-    if kind not in UPSAMPLERS:
-        raise ConfigError(f"There is no upsampler {kind!r}; choose of {', '.join(UPSAMPLERS)}.")
+    if kind not in NAMED_UPSAMPLERS:
+        known = ", ".join(NAMED_UPSAMPLERS)
+        raise ConfigError(f"There is no upsampler {kind!r}; choose of {known}.")
     height, width = face.shape[:2]
     if kind in _DOUBLERS:
         return _doubled(face, kind, 1 if factor < 3 else 2, rng)[:height, :width]
@@ -149,7 +156,12 @@ def region_alpha(
 
 
 def reupsample(
-    face: UInt8Image, landmarks: Points, rng: Generator, kind: str | None = None
+    face: UInt8Image,
+    landmarks: Points,
+    rng: Generator,
+    kind: str | None = None,
+    *,
+    whole: bool | None = None,
 ) -> tuple[UInt8Image, Mask]:
     """Replace the whole picture, or a soft region of it, by its re-upsampled self.
 
@@ -157,7 +169,9 @@ def reupsample(
         face: (H, W, 3) uint8 RGB.
         landmarks: (189, 2) x, y in its pixels.
         rng: decides everything that is not given.
-        kind: one of `UPSAMPLERS`; random when None.
+        kind: one of `NAMED_UPSAMPLERS`; one of `UPSAMPLERS` is drawn when None.
+        whole: True for the whole picture, False for a region; when None a region for the kernels
+            of every day, and for those of networks the whole picture in 6 of 10.
 
     Returns:
         fake: like `face`. mask: (H, W) bool, True where the rebuilt pixels have visible weight.
@@ -170,5 +184,6 @@ def reupsample(
     kind = kind or UPSAMPLERS[int(rng.integers(len(UPSAMPLERS)))]
     rebuilt = rebuild(face, kind, float(rng.uniform(1.5, 4.0)), rng)
     rebuilt = np.clip(np.rint(restore_energy(rebuilt, face, rng)), 0, 255)
-    alpha = region_alpha(face.shape[:2], landmarks, rng, whole=0.6 if kind in _DOUBLERS else 0.0)
+    chance = (0.6 if kind in _DOUBLERS else 0.0) if whole is None else float(whole)
+    alpha = region_alpha(face.shape[:2], landmarks, rng, whole=chance)
     return composite(rebuilt.astype(np.uint8), face, alpha)
