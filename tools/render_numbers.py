@@ -4,8 +4,7 @@
 
 Each block between `<!-- NAME: made by ... -->` and `<!-- end NAME -->` is replaced by the table
 that the function NAME makes from `benchmarks/results`, or from the package itself. `--check`
-changes nothing and exits with 1
-when a file is out of date, so that no number can be typed by hand.
+changes nothing and exits with 1 when a file is out of date, so that no number can be typed by hand.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from unmask.transforms.levels import PERTURBATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ("README.md", "docs/data.md", "docs/model-card.md", "docs/performance.md")
+AUDITED = ("blur", "highpass", "bytes_per_pixel", "grid_strength", "luma", "saturation")
 BLOCK = re.compile(r"(<!-- (\w+): made by [^>]*-->\n).*?(<!-- end \2 -->)", re.DOTALL)
 
 
@@ -167,6 +167,32 @@ def families() -> str:
     return table(["family", "what is done", "kinds", "source", "images/s per core"], rows)
 
 
+def audit() -> str:
+    """The worst container cue and the content cues of every family, by chain."""
+    lines = []
+    for chain, found in results("audit")["results"]["chains"].items():
+        rows = []
+        for family, worst in found["container_worst_per_family"].items():
+            content = found["content_per_family"][family]
+            rows.append(
+                [
+                    f"`{family}`",
+                    f"{worst['cue']}, {worst['separation']:.3f} from 0.5",
+                    *(f"{content[cue]['auc']['value']:.2f}" for cue in AUDITED),
+                ]
+            )
+        everything = found["container_all_fakes"].values()
+        farthest = max(everything, key=lambda cue: cue["separation"] or 0)
+        lines.append(
+            f"{chain}: {found['reals']} reals, {found['fakes']} fakes; over all fakes the farthest "
+            f"container cue is {farthest['cue']}, {farthest['separation']:.3f} from 0.5 (bound "
+            f"{found['bound']}), {len(found['leaks'])} leaks.\n\n"
+        )
+        head = ["family", "worst container cue", *(f"AUC of {cue}" for cue in AUDITED)]
+        lines.append(table(head, rows) + "\n")
+    return "".join(lines)
+
+
 def perturbations() -> str:
     """The parameters of the five levels."""
     rows = [
@@ -194,6 +220,7 @@ MAKERS: dict[str, Callable[[], str]] = {
         speed,
         readers,
         families,
+        audit,
         perturbations,
     )
 }

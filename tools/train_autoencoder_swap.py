@@ -2,12 +2,12 @@
 
     python tools/train_autoencoder_swap.py INDEX.csv src/unmask/synthesis/weights
 
-Only training reals of the permissive sources are used (`--sources`), so the weights carry no
-non-commercial terms. The people painted (`--people`) have two pictures each; so that the encoder
-knows more than their faces, half of every batch are all people's, rebuilt by a decoder that is
-thrown away. Loss: L1 + 2 x L1 of the high-pass residual + 0.001 x the code's mean square, with
-Gaussian noise on the code. What the encoder sees is warped at random and the decoder must undo it;
-what both see is moved, bent and lit at random.
+Only reals of the permissive sources are used (`--sources`), so the weights carry no non-commercial
+terms. The people painted (`PEOPLE`, somebody of every split) have two pictures each; so that the
+encoder knows more than their faces, half of every batch are all training people's, rebuilt by a
+decoder that is thrown away. Loss: L1 + 2 x L1 of the high-pass residual + 0.001 x the code's mean
+square, with Gaussian noise on the code. What the encoder sees is warped at random and the decoder
+must undo it; what both see is moved, bent and lit at random.
 """
 
 from __future__ import annotations
@@ -61,6 +61,14 @@ def faces_of(index: Path, sources: list[str], split: str, cache: Path) -> tuple[
         faces.append((wide - mean) / deviation * 0.18 + 0.5)
     batch = torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2).contiguous()
     return batch, [item.identity for item in crops.items]
+
+
+def chosen(faces: Tensor, whose: list[str], identity: str) -> Tensor:
+    """One person's faces; stops where there are none."""
+    mine = [i for i, name in enumerate(whose) if name == identity]
+    if not mine:
+        raise SystemExit(f"The index has no face of {identity} in the split it is expected in.")
+    return faces[mine]
 
 
 def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -179,17 +187,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sources", nargs="+", default=["london", "congress"])
-    parser.add_argument(
-        "--people",
-        nargs=len(PEOPLE),
-        default=["london/037", "london/064", "london/034", "london/096"],
-    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        everyone, whose = faces_of(args.index, args.sources, "train", Path(folder))
-        unseen, _ = faces_of(args.index, args.sources, "val", Path(folder))
-    people = [everyone[[i for i, name in enumerate(whose) if name == p]] for p in args.people]
+        found = {
+            split: faces_of(args.index, args.sources, split, Path(folder))
+            for split in ("train", "val", "test")
+        }
+    everyone, unseen = found["train"][0], found["val"][0]
+    people = [chosen(*found[split], identity) for identity, split in PEOPLE.values()]
     encoder, decoders = train(everyone, people, args.steps, args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
     facts: dict[str, object] = {
@@ -198,15 +204,15 @@ def main() -> None:
         "seed": args.seed,
         "steps": args.steps,
         "faces": len(everyone),
-        "people": dict(zip(PEOPLE, args.people, strict=True)),
+        "people": {name: identity for name, (identity, _) in PEOPLE.items()},
     }
     with torch.no_grad():
-        found = {}
+        quality = {}
         for name, mine, decoder in zip(PEOPLE, people, decoders, strict=False):
             upright = still(mine)
-            found[name] = psnr(decoder(encoder(upright)), upright)
+            quality[name] = psnr(decoder(encoder(upright)), upright)
         upright = still(unseen)
-        facts["psnr_db"] = found
+        facts["psnr_db"] = quality
         facts["psnr_db_of_unseen_people_by_the_decoder_of_all"] = psnr(
             decoders[-1](encoder(upright)), upright
         )

@@ -73,7 +73,8 @@ def test_the_weights_are_small_and_their_making_is_on_record() -> None:
         data = WEIGHTS.joinpath(f"swap_{name}.safetensors").read_bytes()
         assert 50_000 < len(data) < 1_000_000
     facts = json.loads(WEIGHTS.joinpath("autoencoder_swap.json").read_text("utf-8"))
-    assert tuple(facts["people"]) == PEOPLE
+    assert facts["people"] == {name: who for name, (who, _) in PEOPLE.items()}
+    assert {split for _, split in PEOPLE.values()} == {"train", "val", "test"}
     assert len(set(facts["people"].values())) == len(PEOPLE)
     assert {"command", "seed", "steps", "faces", "psnr_db"} <= set(facts)
     assert all(facts["psnr_db"][name] > 24 for name in PEOPLE)

@@ -12,6 +12,7 @@ by `tools/train_autoencoder_swap.py` on the London Set and Congress only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from itertools import pairwise
@@ -33,8 +34,14 @@ from unmask.synthesis.shape import BROWS, FIVE, HULLS, MOUTH, Points, mean_shape
 from unmask.types import UInt8Image, check_rgb
 
 FloatImage = NDArray[np.float32]
-PEOPLE: Final = ("a", "b", "c", "d")
-"""The people that can be painted in; each has a decoder of this name."""
+PEOPLE: Final[Mapping[str, tuple[str, str]]] = {
+    "a": ("london/037", "train"),
+    "b": ("london/064", "train"),
+    "c": ("london/017", "val"),
+    "d": ("london/007", "test"),
+}
+"""kind -> (identity, split) of the people that can be painted in; each has a decoder of this name.
+Every split has somebody, so that a data set's forgeries show nobody of another split."""
 SIDE: Final = 64
 CENTRE, REACH = (0.0, 0.65), 1.2
 """The aligned square: its centre and half its side in the mean shape, in pupil distances."""
@@ -208,7 +215,7 @@ def autoencoder_swap(
     check_rgb(face, "autoencoder_swap's face")
     if kind is not None and kind not in PEOPLE:
         raise ConfigError(f"There is no person {kind!r}; choose of {', '.join(PEOPLE)}.")
-    person = kind or PEOPLE[int(rng.integers(len(PEOPLE)))]
+    person = kind or list(PEOPLE)[int(rng.integers(len(PEOPLE)))]
     height, width = face.shape[:2]
     alpha = feathered_hull((height, width), landmarks, rng)
     matrix = aligning(landmarks)

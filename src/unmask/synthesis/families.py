@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from numpy.random import Generator
@@ -40,6 +40,7 @@ class FamilySpec:
             there are `kinds`.
         kinds: variants that can be asked for as `family-kind`; one is drawn when none is.
         two_people: needs a second person's face.
+        painted: kind -> (identity, split) of a person whose looks the kind brings along.
         source: paper or description it was written from; '' for our own.
     """
 
@@ -47,6 +48,7 @@ class FamilySpec:
     make: Callable[..., Forgery]
     kinds: tuple[str, ...] = ()
     two_people: bool = False
+    painted: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     source: str = ""
 
 
@@ -102,7 +104,8 @@ SPECS: dict[str, FamilySpec] = {
     "autoencoder_swap": FamilySpec(
         "one of four learned people painted over the face by an encoder with a decoder each",
         autoencoder_swap,
-        kinds=PEOPLE,
+        kinds=tuple(PEOPLE),
+        painted=PEOPLE,
         source="the first public face-swapping tools, as in Nguyen et al. 2022",
     ),
 }

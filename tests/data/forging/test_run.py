@@ -22,6 +22,7 @@ from unmask.data.index import Index, index_of, read_index
 from unmask.errors import ConfigError, DatasetError
 from unmask.faces import MTCNNDetector, crop_face, find_faces
 from unmask.media import try_decode
+from unmask.synthesis.autoencoder_swap import PEOPLE
 from unmask.synthesis.families import SPECS, FamilySpec
 from unmask.types import Frame
 
@@ -393,3 +394,15 @@ def test_settings_hash_is_of_all_settings() -> None:
     base = Settings(families=("morph",))
     assert base.sha256 == Settings(families=("morph",)).sha256
     assert base.sha256 != Settings(families=("morph",), seed=1).sha256
+
+
+def test_a_learned_person_is_named_beside_the_one_in_the_picture(
+    folder: Path, tmp_path: Path, quick: None
+) -> None:
+    reals = read_reals(table(folder, ROWS[2:3], "one"))
+    synthesize(reals, tmp_path / "out", make_settings(families=("autoencoder_swap",)), jobs=1)
+    rows = read_index(tmp_path / "out" / "index.parquet").table
+    painted = {kind: who for kind, (who, split) in PEOPLE.items() if split == "test"}
+    (identities,) = rows.filter(pl.col("label") == 1)["identities"].to_list()
+    assert identities[0] == "london/025"
+    assert identities[1] in painted.values()

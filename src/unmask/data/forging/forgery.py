@@ -154,11 +154,17 @@ class Face(_Model):
 
 
 class Order(_Model):
-    """One forgery to be made: family as in the settings, and the how-manieth of it."""
+    """One forgery to be made.
+
+    Attributes:
+        family: as in the settings. number: the how-manieth of it.
+        donor: the second person's face. painted: the kind of a family that brings its people along.
+    """
 
     family: str
     number: int
     donor: Face | None = None
+    painted: str = ""
 
 
 class Task(_Model):
@@ -177,6 +183,7 @@ class Made(_Model):
     path: str
     mask_path: str
     donor: str = ""
+    painted: str = ""
 
 
 class Loss(_Model):

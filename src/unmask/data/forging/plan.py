@@ -91,7 +91,8 @@ def plan_of(inputs: Sequence[Input], found: Sequence[Found], settings: Settings)
     """What to make of the faces that were found: every family, `per_face` times each.
 
     The second person of a family of two is drawn among the identities of the same source and
-    split; all frames of a video get the same one, in a picture drawn anew.
+    split; all frames of a video get the same one, in a picture drawn anew. Of learned people, who
+    come with a family, one of the same split is drawn.
     """
     faces = [
         (i, Face(source=i.source, found=f))
@@ -102,22 +103,48 @@ def plan_of(inputs: Sequence[Input], found: Sequence[Found], settings: Settings)
     for i, face in faces:
         people.setdefault(i.group, {}).setdefault(face.source.people, []).append(face)
     crowds = {group: _Crowd(by_name) for group, by_name in people.items()}
+    splits = {who: str(i.row["split"]) for i in inputs for who in i.source.people}
     plan = Plan()
     for i, face in faces:
         orders: list[Order] = []
         for family in settings.families:
-            two = parse_family(family)[0].two_people
+            spec, _ = parse_family(family)
             for number in range(settings.per_face):
-                donor = crowds[i.group].donor(i, face, family, number, settings) if two else None
-                if two and donor is None:
+                donor, painted = None, ""
+                if spec.two_people:
+                    donor = crowds[i.group].donor(i, face, family, number, settings)
+                elif spec.painted:
+                    painted = _painted(i, splits, family, number, settings)
+                if donor is None and not painted and (spec.two_people or spec.painted):
                     loss = Loss(family=family, number=number, reason="no_donor")
                     plan.without_donor.setdefault(face.source.name, []).append(loss)
                 else:
-                    orders.append(Order(family=family, number=number, donor=donor))
+                    orders.append(Order(family=family, number=number, donor=donor, painted=painted))
         if orders:
             task = Task(face=face, orders=tuple(orders), key=_key(face, orders, settings))
             plan.tasks.append(task)
     return plan
+
+
+def _painted(
+    target: Input, splits: Mapping[str, str], family: str, number: int, settings: Settings
+) -> str:
+    """The learned person to paint over a face: somebody else of its split; '' for nobody.
+
+    A learned person who is among the pictures has their split there, else the one of the family's
+    training.
+    """
+    spec, kind = parse_family(family)
+    mine = target.group[1]
+    fit = [
+        name
+        for name, (who, split) in spec.painted.items()
+        if kind in (None, name)
+        and who not in target.source.people
+        and (target.row["split"] is None or splits.get(who, split) == mine)
+    ]
+    rng = draws(settings.seed, "painted", family, target.row["video_id"], number)
+    return fit[int(rng.integers(len(fit)))] if fit else ""
 
 
 class _Crowd:
@@ -150,6 +177,6 @@ def _key(face: Face, orders: Sequence[Order], settings: Settings) -> str:
     what = [
         settings.sha256,
         face.found.model_dump(),
-        [[o.family, o.number, o.donor and o.donor.found.model_dump()] for o in orders],
+        [[o.family, o.number, o.donor and o.donor.found.model_dump(), o.painted] for o in orders],
     ]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()

@@ -29,6 +29,7 @@ from unmask.data.index import Index, index_of, video_id, write_index
 from unmask.data.preparing.profile import replace_text
 from unmask.errors import DatasetError
 from unmask.media import Limits
+from unmask.synthesis.families import parse_family
 
 DATASET = "synthetic"
 INDEX_FILE, SETTINGS_FILE = "index.parquet", "settings.json"
@@ -178,7 +179,10 @@ def _write_table(
 
 
 def _rows(record: Forged, inputs: dict[str, Input], settings: Settings) -> list[dict[str, Any]]:
-    """The real face and its forgeries; who is in a forgery of two people is both of them."""
+    """The real face and its forgeries; who is in a forgery of two people is both of them.
+
+    That holds for a learned person too, whose looks a family brings along.
+    """
     given = inputs[record.name]
     video, people = given.row["video_id"], given.source.people
     common = {
@@ -205,6 +209,8 @@ def _rows(record: Forged, inputs: dict[str, Input], settings: Settings) -> list[
     for made in record.made:
         stem = f"{video}#{made.number + 1}" if made.number else video
         others = inputs[made.donor].source.people if made.donor else ()
+        if made.painted:
+            others = (parse_family(made.family)[0].painted[made.painted][0],)
         rows.append(
             {
                 **common,

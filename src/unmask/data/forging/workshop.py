@@ -99,7 +99,10 @@ class Workshop:
         target = self.subject(face)
         donor = None if order.donor is None else self.subject(order.donor)
         rng = draws(self.settings.seed, order.family, face.found.sha256, order.number)
-        fake, mask = forge(order.family, target, rng, [] if donor is None else [donor])
+        name = order.family
+        if order.painted:
+            name = f"{name.partition('-')[0]}-{order.painted}"
+        fake, mask = forge(name, target, rng, [] if donor is None else [donor])
         return Specimen(target, donor, fake, mask)
 
     def make(self, task: Task) -> Forged:
@@ -153,7 +156,7 @@ class Workshop:
         mask_path = f"{MASKS}/{order.family}/{name}.png"
         self._write_png(mask_path, _fitting(done.mask, fake).astype(np.uint8) * np.uint8(255))
         donor = order.donor.source.name if order.donor else ""
-        return Made(**what, path=path, mask_path=mask_path, donor=donor)
+        return Made(**what, path=path, mask_path=mask_path, donor=donor, painted=order.painted)
 
     def _chain(self, face: Face) -> Chain:
         """What a face and all its forgeries go through before they are written."""
