@@ -41,6 +41,13 @@ def make_pool(jobs: int | None, max_frames: int, limits: Limits) -> AbstractCont
     return DecodePool(jobs, max_frames=max_frames, limits=limits)
 
 
+def cores() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def make_limits(
     *,
     timeout: float | None = None,

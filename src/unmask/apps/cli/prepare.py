@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from unmask.apps.cli.backend import cores
 from unmask.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def prepare(
                 out,
                 dataset=dataset,
                 profile=profile,
-                jobs=jobs or _cores(),
+                jobs=jobs or cores(),
                 limits=make_limits(timeout=timeout),
                 progress=bar,
             )
@@ -146,13 +146,6 @@ def _read(dataset: str, root: Path) -> Index:
             f"Choose of: {', '.join((*READERS, TABLE))}.",
         )
     return reader(dataset).read(root)
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class _Bar:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from unmask.apps.cli.backend import cores
 from unmask.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def synthesize(
 
         with Interruptible():
             if families:
-                code = _make(index, out, settings, resume, jobs or _cores(), bar)
+                code = _make(index, out, settings, resume, jobs or cores(), bar)
             if gallery:
                 _show(index, out, settings, bar)
     except KeyboardInterrupt:
@@ -168,13 +168,6 @@ def _again(kept: bool) -> str:
         return "Nothing was written."
     words = [word for word in sys.argv[1:] if word != "--resume"]
     return f"Continue with: {shlex.join(['unmask', *words, '--resume'])}"
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class _Bar:

@@ -17,16 +17,16 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from unmask.data.forging.forgery import Forged, Found, Settings, Task
-from unmask.data.forging.log import RecordLog
 from unmask.data.forging.plan import Input, inputs_of, plan_of
 from unmask.data.forging.reals import drawn
 from unmask.data.forging.report import Report, write_report
 from unmask.data.forging.workers import Crew, Setup
 from unmask.data.index import Index, index_of, video_id, write_index
 from unmask.data.preparing.profile import replace_text
+from unmask.data.record_log import RecordLog
 from unmask.errors import DatasetError
 from unmask.media import Limits
 from unmask.synthesis.families import parse_family
@@ -52,6 +52,9 @@ class Synthesized:
 
     index: Path | None
     report: Report
+
+
+R = TypeVar("R", Found, Forged)
 
 
 def synthesize(
@@ -90,14 +93,14 @@ def synthesize(
     inputs = inputs_of(drawn(reals, settings.limit, settings.seed))
     setup = Setup(settings, out.absolute(), limits or Limits())
     with Crew(setup, jobs) as crew:
-        with RecordLog(out / FACES_FILE, Found) as faces:
+        with _log(out / FACES_FILE, Found) as faces:
             fresh = [i.source for i in inputs if not _looked(faces, i)]
             for done, found in enumerate(crew.do(fresh), 1):
                 faces.append(cast(Found, found))
                 tell("faces", done, len(fresh))
             known = [faces.records[i.source.name] for i in inputs]
         plan = plan_of(inputs, known, settings)
-        with RecordLog(out / FORGERIES_FILE, Forged) as forgeries:
+        with _log(out / FORGERIES_FILE, Forged) as forgeries:
             tasks = [task for task in plan.tasks if not _forged(forgeries, task, out)]
             for done, forged in enumerate(crew.do(tasks), 1):
                 forgeries.append(cast(Forged, forged))
@@ -162,6 +165,10 @@ def _check_empty(out: Path) -> None:
             f"{SETTINGS_FILE}.",
             "Nothing was written. Choose another OUT.",
         )
+
+
+def _log(path: Path, kind: type[R]) -> RecordLog[R]:
+    return RecordLog(path, kind, name=lambda record: record.name, command="unmask synthesize")
 
 
 def _write_table(

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from unmask.errors import DatasetError
+from unmask.data.record_log import RecordLog
 
 JOURNAL_FILE = "records.jsonl"
 
@@ -87,60 +84,15 @@ class Record(_Model):
         return not any(note.reason in RETRIED for note in self.notes)
 
 
-class Journal:
-    """Appends records and knows the last one of every video; a context manager.
-
-    Only one process at a time may have it open.
+class Journal(RecordLog[Record]):
+    """The records of one output folder, by video.
 
     Raises:
-        DatasetError: another process has it open, or a line other than a torn last one is no
-            record.
+        DatasetError: as `RecordLog` says.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.records: dict[str, Record] = {}
-        self._file: BinaryIO = open(path, "a+b", buffering=0)  # noqa: SIM115  # closed by __exit__
-        try:
-            self._lock()
-            self._read()
-        except BaseException:
-            self._file.close()
-            raise
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DatasetError(
-                f"Another `unmask prepare` is writing to {self.path.parent}.",
-                "Wait for it to end, or choose another --out.",
-            ) from error
-
-    def _read(self) -> None:
-        self._file.seek(0)
-        offset = 0
-        with open(self.path, "rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.endswith(b"\n"):
-                    self._file.truncate(offset)  # torn by a kill; the next line must not join it
-                    break
-                try:
-                    record = Record.model_validate_json(line)
-                except ValidationError as error:
-                    raise DatasetError(
-                        f"{self.path}, line {number}, is not a record of `unmask prepare`.",
-                        "Delete that line to have its video done again.",
-                    ) from error
-                self.records[record.video_id] = record
-                offset += len(line)
-
-    def append(self, record: Record) -> None:
-        """Hand one record to the operating system; its crops are written already."""
-        line = memoryview(record.model_dump_json().encode() + b"\n")
-        while line:
-            line = line[self._file.write(line) :]
-        self.records[record.video_id] = record
+        super().__init__(path, Record, name=lambda r: r.video_id, command="unmask prepare")
 
     def holds(self, video_id: str, key: str, out: Path) -> bool:
         """Whether a video needs nothing more: its record is final, and all its crops are there."""
@@ -149,14 +101,3 @@ class Journal:
             return False
         files = [f for crop in record.crops for f in (crop.path, crop.mask_path) if f]
         return all(os.path.exists(out / file) for file in files)
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()

@@ -1,57 +1,60 @@
-"""What `unmask synthesize` has finished: one JSON line per record, safe to kill and to continue."""
+"""What a long command has finished: one JSON line per record, safe to kill and to continue."""
 
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Generic, Protocol, Self, TypeVar
+from typing import BinaryIO, Generic, Self, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from unmask.errors import DatasetError
 
-
-class Record(Protocol):
-    """Something that was finished for the source of that name."""
-
-    @property
-    def name(self) -> str: ...
-
-    @classmethod
-    def model_validate_json(cls, json_data: bytes) -> Self: ...
-
-    def model_dump_json(self) -> str: ...
-
-
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=BaseModel)
 
 
 class RecordLog(Generic[R]):
     """Appends records of one kind and knows the last one of every name; a context manager.
+
+    Only one process at a time may have it open.
+
+    Args:
+        path: of the file; made where there is none.
+        kind: of the records.
+        name: what of a record tells it from others; a later one takes the place of an earlier.
+        command: whose work it is, for messages.
 
     Raises:
         DatasetError: another process has it open, or a line other than a torn last one is no
             record.
     """
 
-    def __init__(self, path: Path, kind: type[R]) -> None:
+    def __init__(
+        self, path: Path, kind: type[R], *, name: Callable[[R], str], command: str
+    ) -> None:
         self.path = path
         self.records: dict[str, R] = {}
+        self._kind, self._name, self._command = kind, name, command
         self._file: BinaryIO = open(path, "a+b", buffering=0)  # noqa: SIM115  # closed by __exit__
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._read(kind)
-        except OSError as error:
-            self._file.close()
-            raise DatasetError(
-                f"Another `unmask synthesize` is writing to {path.parent}.", "Wait for it to end."
-            ) from error
+            self._lock()
+            self._read()
         except BaseException:
             self._file.close()
             raise
 
-    def _read(self, kind: type[R]) -> None:
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DatasetError(
+                f"Another `{self._command}` is writing to {self.path.parent}.",
+                "Wait for it to end, or choose another output folder.",
+            ) from error
+
+    def _read(self) -> None:
         whole = 0
         with self.path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
@@ -59,13 +62,13 @@ class RecordLog(Generic[R]):
                     self._file.truncate(whole)  # torn by a kill; the next line must not join it
                     break
                 try:
-                    record = kind.model_validate_json(line)
+                    record = self._kind.model_validate_json(line)
                 except ValidationError as error:
                     raise DatasetError(
-                        f"{self.path}, line {number}, is not a record of `unmask synthesize`.",
-                        "Delete that line to have its picture done again.",
+                        f"{self.path}, line {number}, is not a record of `{self._command}`.",
+                        "Delete that line to have its work done again.",
                     ) from error
-                self.records[record.name] = record
+                self.records[self._name(record)] = record
                 whole += len(line)
 
     def append(self, record: R) -> None:
@@ -73,7 +76,7 @@ class RecordLog(Generic[R]):
         line = memoryview(record.model_dump_json().encode() + b"\n")
         while line:
             line = line[self._file.write(line) :]
-        self.records[record.name] = record
+        self.records[self._name(record)] = record
 
     def __enter__(self) -> Self:
         return self
