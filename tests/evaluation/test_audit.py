@@ -317,3 +317,35 @@ def test_one_class_is_refused(tmp_path: Path, faces: list[UInt8Image]) -> None:
     rows = [row for row in index.table.to_dicts() if row["label"] == 0]
     with pytest.raises(DatasetError, match="it has 3 real and 0 fake"):
         audit(index_of(tmp_path, rows), "home")
+
+
+def test_a_past_jpeg_of_one_class_is_pointed_out(tmp_path: Path, faces: list[UInt8Image]) -> None:
+    # nothing of the file tells; only the blocks in the pixels of the reals do
+    def write(path: Path, image: UInt8Image, label: int, number: int) -> Path:
+        return as_png(path, image if label else jpeg(image, 60))
+
+    found = audit(made(tmp_path, faces, write), "home", draws=100)
+    assert not found.leaks
+    (history,) = found.histories
+    assert history.auc is not None
+    assert history.auc.high < 0.44
+    assert not audit(made(tmp_path / "b", faces, lambda p, i, *_: as_png(p, i)), "b").histories
+
+
+def test_a_sample_takes_every_video_before_a_second_frame(tmp_path: Path) -> None:
+    rows = [
+        {
+            "video_id": f"home/real/raw/{video}",
+            "frame": frame,
+            "path": f"{video}/{frame}.png",
+            "label": 0,
+            "dataset": "home",
+            "source": "s",
+            "identities": [str(video)],
+        }
+        for video in range(8)
+        for frame in range(5)
+    ]
+    chosen = files_to_audit(index_of(tmp_path, rows), 8)
+    assert chosen["video_id"].n_unique() == chosen.height == 8
+    assert files_to_audit(index_of(tmp_path, rows), 12).height == 12

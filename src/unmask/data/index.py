@@ -147,8 +147,8 @@ def check(table: pl.DataFrame, what: str) -> None:
         ("a fake has no manipulation", ~real & (pl.col("manipulation") == "")),
         *(
             (
-                f"{name} must have forward slashes and no '..'",
-                pl.col(name).str.contains(r"\\|(^|/)\.\.(/|$)") | (pl.col(name) == ""),
+                f"{name} must have forward slashes and no '.', '..' or '//' in it",
+                pl.col(name).str.contains(r"\\|(^|/)\.\.?(/|$)|./{2}") | (pl.col(name) == ""),
             )
             for name in ("path", "mask_path", "landmarks_path")
         ),
@@ -166,6 +166,9 @@ def check(table: pl.DataFrame, what: str) -> None:
     twice = table.filter(pl.struct("video_id", "frame", "path").is_duplicated())
     if twice.height:
         raise DatasetError(f"{what} lists a row twice; {_row(twice)}.")
+    two_faced = table.filter(pl.col("label").n_unique().over("path") > 1)
+    if two_faced.height:
+        raise DatasetError(f"{what} lists a file as real and as fake; {_row(two_faced)}.")
     mixed = (
         table.group_by("video_id", maintain_order=True)
         .agg(pl.col("label", "split", "manipulation", "dataset").n_unique())

@@ -67,13 +67,15 @@ CUES: dict[str, Cue] = {
     "bytes_per_pixel": Cue("content", "file size; of a clip per second", True),
     "blur": Cue("content", "variance of the Laplacian of luma"),
     "highpass": Cue("content", "log energy of the block DCT from u + v = 8", True),
+    # content decides with history whether blocks can be seen, so this cannot be judged
+    "grid_found": Cue("content", "8x8 blocks are seen in the pixels: a past JPEG"),
     "grid_strength": Cue("content", "how much the strongest grid phase stands out", True),
     "luma": Cue("content", "mean, 0 to 255"),
     "saturation": Cue("content", "mean, 0 to 255"),
 }
 """name -> cue, in the order of the report."""
 
-SEEN = ("grid_phase", "blur", "highpass", "grid_strength", "luma", "saturation")
+SEEN = ("grid_phase", "blur", "highpass", "grid_found", "grid_strength", "luma", "saturation")
 """Cues that are seen in the pixels; what a normalising step leaves."""
 
 
@@ -137,6 +139,7 @@ def content(image: UInt8Image) -> dict[str, Value]:
     phase, strength = grid_phase(gray)
     return {
         "grid_phase": None if phase is None else f"{phase[0]},{phase[1]}",
+        "grid_found": int(phase is not None),
         "grid_strength": strength,
         "blur": float(cv2.Laplacian(gray, cv2.CV_64F).var()),
         "highpass": highpass(image),

@@ -178,10 +178,10 @@ def test_protocols_are_listed() -> None:
 PROTOCOL = """
 - name: x-in-x
   summary: for this test
-  train: [{dataset: a, label: 0, splits: [train]}, {dataset: a, label: 1, splits: [train]}]
-  val: [{dataset: a, label: 0, splits: [val]}, {dataset: a, label: 1, splits: [val]}]
+  train: [{dataset: index, label: 0, splits: [train]}, {dataset: index, label: 1, splits: [train]}]
+  val: [{dataset: index, label: 0, splits: [val]}, {dataset: index, label: 1, splits: [val]}]
   tests:
-    unseen: [{dataset: a, label: 0, splits: [test]}, {dataset: a, label: 1, splits: [test]}]
+    unseen: [{dataset: index, label: 0, splits: [test]}, {dataset: index, label: 1, splits: [test]}]
   normalise: {side: 48}
 """
 
@@ -198,7 +198,7 @@ def one_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_sets_of_a_protocol_are_audited_apart(pictures: Callable[..., Path]) -> None:
     # the file types differ, but the protocol's step puts every picture through one chain
     given = table(pictures(fake=".jpg"))
-    done = run("--audit", "--protocol", "x-in-x", "--index", f"a={given}", "--format", "json")
+    done = run("--audit", "--protocol", "x-in-x", "--index", f"index={given}", "--format", "json")
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["protocol"] == "x-in-x"
@@ -214,7 +214,7 @@ def test_a_leaking_protocol_is_refused(pictures: Callable[..., Path]) -> None:
     given = table(pictures())
     text = given.read_text().replace("test2", "train0")
     given.write_text(text)
-    done = run("--audit", "--protocol", "x-in-x", "--index", f"a={given}")
+    done = run("--audit", "--protocol", "x-in-x", "--index", f"index={given}")
     assert done.exit_code == 2
     assert "train and test unseen share 1 identity (index/train0)" in done.stderr
 
@@ -227,7 +227,7 @@ def test_a_leaking_protocol_is_refused(pictures: Callable[..., Path]) -> None:
         (("--audit",), "--audit needs an INDEX"),
         (("--audit", "i.csv", "--protocol", "x-in-x"), "--audit i.csv names an index, and so"),
         (("--audit", "--protocol", "y"), "There is no protocol 'y'"),
-        (("--audit", "--protocol", "x-in-x"), "x-in-x needs an index of a"),
+        (("--audit", "--protocol", "x-in-x"), "x-in-x needs an index of index"),
         (("--audit", "--protocol", "x-in-x", "--index", "a"), "--index a must be DATASET=INDEX"),
         (("--audit", "none.parquet"), "There is no index none.parquet"),
         (("--audit", "none.csv"), "There is no index none.csv"),

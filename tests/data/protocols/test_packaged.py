@@ -25,7 +25,7 @@ def row(selection: Selection, stem: str, split: str | None, kind: str) -> Row:
     return {
         "video_id": video_id(selection.dataset, kind, compression, stem),
         "frame": 0,
-        "path": f"{kind or 'real'}/{compression}/{stem}.png",
+        "path": f"{kind or 'real'}/{compression or 'raw'}/{stem}.png",
         "label": selection.label,
         "dataset": selection.dataset,
         "manipulation": kind,

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from unmask.data.index import Index, index_of, video_id
-from unmask.data.protocols.leaks import ProtocolError
+from unmask.data.protocols.leaks import ProtocolError, people
 from unmask.data.protocols.protocol import Protocol, Selection, protocol
 from unmask.data.protocols.resolve import combined, resolve
 from unmask.data.readers.folder import split_of
@@ -24,7 +24,7 @@ def row(stem: str, split: str | None, kind: str = "", **more: Any) -> Row:
     found = {
         "video_id": video_id(dataset, kind, more.get("compression", ""), stem),
         "frame": 0,
-        "path": f"{kind or 'real'}/{more.get('compression', '')}/{stem}.png",
+        "path": f"{kind or 'real'}/{more.get('compression') or 'raw'}/{stem}.png",
         "label": int(kind != ""),
         "dataset": dataset,
         "manipulation": kind,
@@ -159,8 +159,8 @@ def test_sets_of_two_data_sets_keep_their_files(tmp_path: Path) -> None:
     both = combined([first, second, first])
     assert len(both) == 2
     assert [both.file(path) for path in both.table["path"]] == [
-        Path("one/real//a.png"),
-        tmp_path.resolve() / "real" / "b.png",
+        Path("one/real/raw/a.png"),
+        tmp_path.resolve() / "real" / "raw" / "b.png",
     ]
 
 
@@ -178,14 +178,14 @@ def test_an_item_on_two_sides() -> None:
     chosen = plain(tests={"unseen": abroad("train")})
     rows = home("swap")
     assert "train and test unseen share 12 videos (home/real/raw/train0" in refused(
-        rows, chosen, abroad=rows
+        rows, chosen, abroad=[r | {"dataset": "abroad"} for r in rows]
     )
 
 
 def test_a_file_on_two_sides_under_two_ids() -> None:
     rows = home("swap", "warp")
     test = next(r for r in rows if r["video_id"] == "home/warp/raw/test0")
-    test["path"] = rows[0]["path"]
+    test["path"] = next(r for r in rows if r["label"] == 1)["path"]
     assert "share 1 file (" in refused(rows)
 
 
@@ -235,10 +235,29 @@ def test_unknown_people_are_parted_by_the_data_sets_own_split_only() -> None:
     assert len(resolve(plain(), {"home": index(rows)}).train) == 2 * EACH
     # the same pictures, but that nothing says which side of the data set they are on
     parted = [r for r in rows if r["split"] != "test"]
-    unsplit = [r | {"split": None} for r in rows if r["split"] == "test"]
+    unsplit = [r | {"split": None, "dataset": "again"} for r in rows if r["split"] == "test"]
     anything = [{"dataset": "again", "label": label} for label in (0, 1)]
-    message = refused(parted, plain(tests={"unseen": anything}), again=unsplit)
+    same = plain(tests={"unseen": anything}, same_people=[["home", "again"]])
+    message = refused(parted, same, again=unsplit)
     assert "train and test unseen both have items of home, and it is not known who" in message
+
+
+def test_an_index_of_another_data_set_is_refused() -> None:
+    rows = [r | {"dataset": "near"} for r in home("swap", "warp")]
+    assert "The index given as home is of near" in refused(rows)
+
+
+def test_data_sets_of_one_set_of_people_need_not_be_declared() -> None:
+    # the same celebrities under the same names, whatever a protocol says
+    mine = [r | {"dataset": "celebdf-v2"} for r in home("swap", "warp")]
+    old = [
+        r | {"dataset": "celebdf-v1", "video_id": "celebdf-v1/" + r["video_id"], "path": r["path"]}
+        for r in home("swap", "warp")
+        if r["split"] == "train"
+    ]
+    joined = people(index(mine + old))["person"].unique().sort().to_list()
+    assert joined == people(index(mine))["person"].unique().sort().to_list()
+    assert all(name.startswith("celebdf/") for name in joined)
 
 
 def test_validation_on_another_data_set_is_no_protocol() -> None:
@@ -248,7 +267,7 @@ def test_validation_on_another_data_set_is_no_protocol() -> None:
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("manipulation", "warp"), ("source", "street"), ("compression", "c40"), ("dataset", "near")],
+    [("manipulation", "warp"), ("source", "street"), ("compression", "c40")],
 )
 def test_validation_on_what_is_not_trained_on(column: str, value: str) -> None:
     rows = home("swap", "warp")

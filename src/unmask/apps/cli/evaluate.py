@@ -237,6 +237,16 @@ def _conclude(sets: list[Audit]) -> int:
                 f"{cue.separation:.3f} from 0.5 (allowed: {done.bound:g}){seen}.",
                 err=True,
             )
+        for cue in done.histories:
+            assert cue.auc is not None
+            fewer = "fakes" if cue.auc.value < 0.5 else "reals"
+            click.echo(
+                f"unmask: {done.name}: the blocks of a past JPEG are seen in fewer {fewer}"
+                f"{f' ({cue.manipulation})' if cue.manipulation else ''}, AUC {cue.auc.value:.3f}. "
+                "Unless the forgery itself erases them, send both classes through one chain "
+                "(synthesize --launder, or a protocol that normalises).",
+                err=True,
+            )
         for item in done.unreadable:
             click.echo(f"unmask: {done.name}: {item.path}: {item.message}", err=True)
         if done.unreadable:

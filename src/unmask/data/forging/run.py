@@ -14,7 +14,7 @@ The folder that `synthesize` fills:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -210,7 +210,7 @@ def _rows(record: Forged, inputs: dict[str, Input], settings: Settings) -> list[
             "video_id": video_id(DATASET, "", "", video),
             "path": record.real,
             "label": 0,
-            "identities": list(people),
+            "identities": [_whole(name, given.row) for name in people],
         }
     ]
     for made in record.made:
@@ -226,7 +226,12 @@ def _rows(record: Forged, inputs: dict[str, Input], settings: Settings) -> list[
                 "label": 1,
                 "manipulation": made.family,
                 "mask_path": made.mask_path,
-                "identities": [*people, *others],
+                "identities": [_whole(name, given.row) for name in (*people, *others)],
             }
         )
     return rows
+
+
+def _whole(name: str, row: Mapping[str, Any]) -> str:
+    """A person's name with the data set they belong to, so that a protocol knows them again."""
+    return name if "/" in name else f"{row['dataset']}/{name}"

@@ -38,6 +38,13 @@ class ProtocolError(DatasetError):
     """A protocol and the indices it is given would leak, or do not fit each other."""
 
 
+SAME_PEOPLE = (
+    ("ffpp", "faceshifter", "deeperforensics", "dfd"),
+    ("celebdf", "celebdf-v1", "celebdf-v2", "celebdf-pp"),
+)
+"""Data sets that film or forge the same people under the same names, whatever a protocol says."""
+
+
 def people(index: Index, same_people: Sequence[Sequence[str]] = ()) -> pl.DataFrame:
     """(video_id, person): one row per person of a video, the person's name made whole.
 
@@ -48,7 +55,7 @@ def people(index: Index, same_people: Sequence[Sequence[str]] = ()) -> pl.DataFr
     >>> people(one, [["shared", "a"]])["person"].to_list()
     ['shared/anna', 'b/ida']
     """
-    one_name = {name: group[0] for group in same_people for name in group}
+    one_name = _one_name(same_people)
     named = index.table.select("video_id", "dataset", pl.col("identities").alias("name"))
     named = named.unique(maintain_order=True).explode("name").drop_nulls("name")
     whole = (
@@ -60,6 +67,17 @@ def people(index: Index, same_people: Sequence[Sequence[str]] = ()) -> pl.DataFr
     owner, rest = parts.struct.field("field_0"), parts.struct.field("field_1")
     person = pl.concat_str(owner.replace(one_name), rest, separator="/")
     return named.select("video_id", person.alias("person")).unique(maintain_order=True)
+
+
+def _one_name(same_people: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Data set -> the name its people go by; groups with a member in common are one."""
+    names: dict[str, str] = {}
+    for group in (*same_people, *SAME_PEOPLE):
+        merged = {names.get(name, name) for name in group}
+        first = names.get(group[0], group[0])
+        names = {name: first if to in merged else to for name, to in names.items()}
+        names.update(dict.fromkeys(group, first))
+    return names
 
 
 def refuse_shared(
@@ -100,7 +118,7 @@ def refuse_shared(
 def _refuse_unknown_people(
     first: str, a: Index, second: str, b: Index, same_people: Sequence[Sequence[str]]
 ) -> None:
-    one_name = {name: group[0] for group in same_people for name in group}
+    one_name = _one_name(same_people)
     owner = pl.col("dataset").replace(one_name)
     nobody = pl.col("identities").list.len() == 0
     for name in _common(a.table.select(owner).to_series(), b.table.select(owner).to_series()):
@@ -114,6 +132,20 @@ def _refuse_unknown_people(
                 f"{_first('video', unknown['video_id'].unique(maintain_order=True).to_list())}.",
                 "Name the identities, use the data set's own split, or test on another data set.",
             )
+
+
+def refuse_other_data_sets(name: str, index: Index) -> None:
+    """Refuse an index given under a data set's name that holds rows of another.
+
+    Raises:
+        ProtocolError: with the names that it holds.
+    """
+    others = sorted(set(index.table["dataset"].unique().to_list()) - {name})
+    if others:
+        raise ProtocolError(
+            f"The index given as {name} is of {', '.join(others)}.",
+            "Give each index under the name in its column dataset; results would bear a wrong one.",
+        )
 
 
 def refuse_foreign_selection(train: Index, val: Index) -> None:

@@ -16,6 +16,7 @@ from unmask.data.protocols.leaks import (
     left_out,
     people,
     refuse_foreign_selection,
+    refuse_other_data_sets,
     refuse_shared,
     refuse_telling_columns,
 )
@@ -132,6 +133,7 @@ def resolve(protocol: Protocol, indices: Mapping[str, Index]) -> Resolved:
         )
     divided, counts = {}, {}
     for name in protocol.datasets():
+        refuse_other_data_sets(name, indices[name])
         divided[name], gone = _divided(protocol, indices[name])
         if gone:
             counts[f"index {name}"] = gone
