@@ -22,14 +22,14 @@ PortraitClip = Callable[..., list[UInt8Image]]
 
 @pytest.fixture(scope="session")
 def write_clip() -> WriteClip:
-    """`write_clip(path, pictures, qp=18)`: an H.264 clip at 25 per second; qp 0 is lossless."""
+    """`write_clip(path, pictures, qp=18, rate=25)`: an H.264 clip; qp 0 is lossless."""
 
-    def write(path: Path, pictures: Sequence[UInt8Image], qp: int = 18) -> Path:
+    def write(path: Path, pictures: Sequence[UInt8Image], qp: int = 18, rate: int = 25) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         height, width = pictures[0].shape[:2]
         options = {"qp": str(qp), "preset": "ultrafast"}
         with av.open(str(path), "w") as out:
-            stream = out.add_stream("libx264", rate=25, options=options)
+            stream = out.add_stream("libx264", rate=rate, options=options)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             for picture in pictures:
                 rgb = np.ascontiguousarray(picture)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -95,33 +96,58 @@ def prepare_crops(
 
 
 def _write(items: Sequence[Item], base: Path, progress: Callable[[int], None] | None) -> None:
-    detector: FaceDetector | None = None
+    """Crop every picture; pixels go to the disk as they come, for a data set's fit no memory."""
+    detector = _Once()
     kept: list[int] = []
-    images: list[UInt8Image] = []
+    sides: list[int] = []
     landmarks: list[list[list[float]]] = []
     dropped: Counter[str] = Counter()
-    for index, item in enumerate(items):
-        media = try_decode(item.path, max_frames=1)
-        if isinstance(media, Failure):
-            cropped: Cropped | str = media.error.reason
-        elif item.box is not None:
-            cropped = _as_given(item, media.frames[0])
-        else:
-            detector = detector or MTCNNDetector()
-            cropped = _detected(media.frames[0], detector)
-        if isinstance(cropped, str):
-            dropped[cropped] += 1
-        else:
-            kept.append(index)
-            images.append(cropped[0])
-            landmarks.append(cropped[1].tolist())
-        if progress:
-            progress(index + 1)
-    flat = np.concatenate([i.ravel() for i in images]) if images else np.zeros(0, np.uint8)
-    np.save(base.with_suffix(".npy"), flat)
-    sides = [image.shape[0] for image in images]
+    raw = base.with_suffix(".raw")
+    with raw.open("wb") as pixels:
+        for index, item in enumerate(items):
+            cropped = _cropped(item, detector)
+            if isinstance(cropped, str):
+                dropped[cropped] += 1
+            else:
+                kept.append(index)
+                sides.append(cropped[0].shape[0])
+                landmarks.append(cropped[1].tolist())
+                pixels.write(cropped[0].tobytes())
+            if progress:
+                progress(index + 1)
+    _as_npy(raw, base.with_suffix(".npy"))
     meta = {"kept": kept, "sides": sides, "landmarks": landmarks, "dropped": dict(dropped)}
     base.with_suffix(".json").write_text(json.dumps(meta), "utf-8")
+
+
+class _Once:
+    """A detector that is loaded when it is first needed."""
+
+    def __init__(self) -> None:
+        self._loaded: FaceDetector | None = None
+
+    def __call__(self) -> FaceDetector:
+        self._loaded = self._loaded or MTCNNDetector()
+        return self._loaded
+
+
+def _cropped(item: Item, detector: Callable[[], FaceDetector]) -> Cropped | str:
+    media = try_decode(item.path, max_frames=1)
+    if isinstance(media, Failure):
+        return media.error.reason
+    if item.box is not None:
+        return _as_given(item, media.frames[0])
+    return _detected(media.frames[0], detector())
+
+
+def _as_npy(raw: Path, path: Path) -> None:
+    """Bytes as an array file, (N,) uint8, without having them in memory."""
+    size = raw.stat().st_size
+    with raw.open("rb") as given, path.open("wb") as made:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (size,)}
+        np.lib.format.write_array_header_1_0(made, header)
+        shutil.copyfileobj(given, made, 1 << 24)
+    raw.unlink()
 
 
 def _detected(frame: Frame, detector: FaceDetector) -> Cropped | str:

@@ -232,6 +232,17 @@ def test_a_longer_mask_goes_by_frame_number(make, tmp_path, write_clip):
         assert (rows[0], rows[-1] + 1) == (30, boxes[crop.frame][3])
 
 
+def test_a_mask_at_another_rate_is_no_mask(make, tmp_path, write_clip):
+    # twice the frames in the same time: those of equal number are not of the same moment
+    write_clip(tmp_path / "v.mp4", [picture(LARGE)] * 8, rate=25)
+    write_clip(tmp_path / "m.mp4", [mask_of(LARGE)] * 16, qp=0, rate=50)
+    record = make({"path": "v.mp4", "mask_path": "m.mp4"})
+    # the first frame asked for, number 1, is 20 ms apart: within half a frame
+    assert [(note.frame, note.reason) for note in record.notes] == [
+        (number, "mask_out_of_step") for number in (3, 5, 7)
+    ]
+
+
 def test_a_picture_is_the_mask_of_every_frame(make, tmp_path, write_clip):
     write_clip(tmp_path / "v.mp4", [picture(LARGE)] * 8)
     grey = mask_of(LARGE)

@@ -33,6 +33,7 @@ REASONS: dict[str, str] = {
     "mask_elsewhere": "the manipulated pixels lie in none of the faces that were found or chosen",
     "mask_unreadable": "the mask cannot be decoded",
     "mask_frame_missing": "the mask's video has no frame of that number",
+    "mask_out_of_step": "the mask's video has other frames than the clip, at other times",
     "mask_size": "the mask is not of the frame's size",
     "landmarks_unreadable": "the data set's landmarks cannot be read; the detector's were kept",
     "landmarks_elsewhere": "the data set's landmarks are of another face; the detector's were kept",

@@ -18,6 +18,8 @@ from unmask.types import Frame
 
 WHOLE_MASK = 3000
 """The most frames of a mask that is not as long as its clip and so has to be read whole."""
+OUT_OF_STEP = 0.02
+"""Seconds by which the frames of such a mask may be off; half a frame at 25 per second."""
 
 Decode = Callable[[Sequence[str], int], Generator[Media | Failure]]
 """(paths, most frames of each) -> what they hold, in order."""
@@ -143,13 +145,14 @@ def _clip_or_still(part: Part, row: int, root: Path, profile: Profile, decode: D
     result.shots = [Shot(row, frame.index, frame) for frame in media.frames]
     if part.mask_path is None:
         return result
-    mask = outcomes[1]
+    mask, in_step = outcomes[1], True
     if isinstance(mask, Media) and mask.info.media == "video":
         known = {frame.index for frame in mask.frames}
         if any(shot.number not in known for shot in result.shots):
             # Had it as many frames as the clip, it would have been sampled at the same ones.
             (mask,) = decode(paths[1:], WHOLE_MASK)
-    result.shots = [_masked(shot, mask, profile.mask_threshold) for shot in result.shots]
+            in_step = False
+    result.shots = [_masked(shot, mask, profile.mask_threshold, in_step) for shot in result.shots]
     return result
 
 
@@ -181,8 +184,12 @@ def _note(part: Part, frame: int | None, reason: str, message: str, frames: int 
     return Note(frame=frame, path=part.path, reason=reason, message=message, frames=frames)
 
 
-def _masked(shot: Shot, mask: Media | Failure, threshold: int) -> Shot:
-    """The shot with the frame of the mask that goes with it, or with the reason why not."""
+def _masked(shot: Shot, mask: Media | Failure, threshold: int, in_step: bool = True) -> Shot:
+    """The shot with the frame of the mask that goes with it, or with the reason why not.
+
+    Frames go together by number. A mask with another number of frames than the clip must show the
+    frame at the same time too, for it may have another rate.
+    """
     if isinstance(mask, Failure):
         return replace(shot, lacks="mask_unreadable")
     picture = mask.frames[0]
@@ -191,6 +198,15 @@ def _masked(shot: Shot, mask: Media | Failure, threshold: int) -> Shot:
         if not fitting:
             return replace(shot, lacks="mask_frame_missing")
         picture = fitting[0]
+        if not in_step and not _together(picture, shot.frame):
+            return replace(shot, lacks="mask_out_of_step")
     if picture.size != shot.frame.size:
         return replace(shot, lacks="mask_size")
     return replace(shot, mask=picture.image.max(axis=2) > threshold)
+
+
+def _together(mask: Frame, frame: Frame) -> bool:
+    """Whether two frames are shown at the same time, as far as that is known."""
+    if mask.time is None or frame.time is None:
+        return True
+    return abs(mask.time - frame.time) <= OUT_OF_STEP
