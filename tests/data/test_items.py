@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from unmask.data.index import index_of, write_index
 from unmask.data.items import Item, items_of, read_items, split_of
 from unmask.errors import DatasetError
+from unmask.synthesis.shape import dense_landmarks
 
 HEADER = "path,label,split,source,generator,identity\n"
 ROWS = """a/1.jpg,0,train,ffhq,,anna
@@ -163,13 +165,45 @@ def test_a_parquet_index_becomes_items(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"box": None}, {"landmarks": None}, {"landmarks": [1.0] * 12}, {"landmarks": []}]
+    "changes",
+    [
+        {"box": None},
+        {"box": None, "landmarks": [1.0] * 136},
+        {"landmarks": None},
+        {"landmarks": [1.0] * 12},
+        {"landmarks": [1.0] * 140},
+        {"landmarks": []},
+    ],
 )
-def test_a_picture_is_a_crop_only_with_box_and_five_points(
+def test_a_picture_is_a_crop_only_with_box_and_known_points(
     changes: dict[str, Any], tmp_path: Path
 ) -> None:
     (item,) = items_of(index_of(tmp_path, [crop_row(**changes)]))
     assert (item.box, item.landmarks) == (None, None)
+
+
+@pytest.mark.parametrize("count", [68, 81])
+def test_five_points_are_taken_from_dlibs(count: int, tmp_path: Path) -> None:
+    points = [[100.0 + i, 300.0 - i] for i in range(count)]
+    points[36:42] = [[20, 30], [22, 28], [26, 28], [28, 30], [26, 32], [22, 32]]
+    points[42:48] = [[50, 31], [52, 29], [56, 29], [58, 31], [56, 33], [52, 33]]
+    points[30], points[48], points[54] = [39, 45], [28, 60], [52, 61]
+    flat = [float(value) for point in points for value in point]
+    (item,) = items_of(index_of(tmp_path, [crop_row(landmarks=flat)]))
+    assert item.box == (10, -2, 74, 62)
+    assert item.landmarks == pytest.approx((24, 30, 54, 31, 39, 45, 28, 60, 52, 61))
+
+
+def test_five_points_are_taken_from_our_dense_ones(tmp_path: Path) -> None:
+    five = np.array([[24, 30], [54, 31], [39, 45], [28, 60], [52, 61]], float)
+    dense = dense_landmarks(five)
+    row = crop_row(landmarks=dense.ravel().tolist())
+    (item,) = items_of(index_of(tmp_path, [row]))
+    assert item.box == (10, -2, 74, 62)
+    expected = dense[[0, 1, 55, 87, 93]]
+    assert item.landmarks == pytest.approx(expected.ravel().tolist(), abs=1e-4)
+    # the mean shape is not this face, but its eyes and mouth lie where they should
+    assert np.abs(np.reshape(item.landmarks, (5, 2)) - five).max() < 6
 
 
 def test_who_is_unknown_is_alone_but_for_the_frames_of_one_video(tmp_path: Path) -> None:

@@ -14,6 +14,17 @@ from unmask.data.readers.folder import LAYOUT, Split
 from unmask.data.readers.folder import split_of as split_of
 from unmask.data.readers.layout import VIDEO_SUFFIXES
 from unmask.errors import DatasetError
+from unmask.synthesis.shape import FIVE
+
+_DLIB = (range(36, 42), range(42, 48), (30,), (48,), (54,))
+"""Of dlib's 68 points, and of the 81 that begin with them: those whose mean is one of the five."""
+_FIVE: dict[int, Sequence[Sequence[int]]] = {
+    5: [(i,) for i in range(5)],
+    68: _DLIB,
+    81: _DLIB,
+    189: [(i,) for i in FIVE],
+}
+"""How many landmarks there are -> which of them are the eyes, the nose and the mouth's corners."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +40,9 @@ class Item:
             between.
         split: train, val or test.
         box: xyxy in the frame it was cut from, where the picture is a face crop already.
-        landmarks: of such a crop the five points x0, y0, x1, y1, ... in its own pixels.
+        landmarks: of such a crop the five points x0, y0, x1, y1, ... in its own pixels; taken from
+            68, 81 or 189 points where the index has those. A crop with any other number of points
+            is a picture like others, in which the face is looked for.
     """
 
     path: Path
@@ -88,7 +101,7 @@ def items_of(index: Index, what: str | None = None) -> list[Item]:
 
 
 def _item(row: Mapping[str, Any], index: Index, identity: str) -> Item:
-    crop = row["box"] is not None and len(row["landmarks"] or ()) == 10
+    five = _five(row["landmarks"] or ()) if row["box"] is not None else None
     return Item(
         path=index.file(row["path"]),
         label=row["label"],
@@ -96,9 +109,22 @@ def _item(row: Mapping[str, Any], index: Index, identity: str) -> Item:
         generator="" if row["manipulation"] == csv_table.UNNAMED else row["manipulation"],
         identity=identity,
         split=row["split"],
-        box=tuple(row["box"]) if crop else None,
-        landmarks=tuple(row["landmarks"]) if crop else None,
+        box=tuple(row["box"]) if five else None,
+        landmarks=five,
     )
+
+
+def _five(landmarks: Sequence[float]) -> tuple[float, ...] | None:
+    """x0, y0, ... of eyes, nose and mouth corners, from any of `_FIVE`; else None."""
+    chosen = _FIVE.get(len(landmarks) // 2)
+    if chosen is None:
+        return None
+    means = (
+        sum(landmarks[2 * i + axis] for i in points) / len(points)
+        for points in chosen
+        for axis in (0, 1)
+    )
+    return tuple(means)
 
 
 def _check(rows: Sequence[Mapping[str, Any]], index: Index, what: str) -> None:

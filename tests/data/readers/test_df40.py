@@ -52,6 +52,16 @@ def test_training_and_test_release_give_a_video_the_same_id(tmp_path: Path, tree
         "FaceForensics++/original_sequences/youtube/c23/frames/000/000.png",
         "Celeb-DF-v2/Celeb-real/frames/id0_0000/000.png",
         "portraits/1.png",
+        "Celeb-real/frames/id0_0000/000.png",
+        "YouTube-real/frames/00000/000.png",
+        "celeb_real/cdf/frames/id0_0000/000.png",
+        "original_sequences/frames/000/000.png",
+        "real/frames/000/000.png",
+        "youtube/ff/frames/000/000.png",
+        "actors/fake/01__walking/000.png",
+        "simswap/ff/frames/original/000.png",
+        "fomm/frames/real/000.png",
+        "FFHQ/frames/00001/000.png",
     ],
 )
 def test_pictures_that_may_be_real_are_never_called_fake(
@@ -60,6 +70,18 @@ def test_pictures_that_may_be_real_are_never_called_fake(
     contents = {"simswap/ff/frames/000_003/012.png": b"", path: b""}
     with pytest.raises(DatasetError, match=r"(?s)lies in none of these.*<method>/ff/frames"):
         read(tree(tmp_path, contents))
+
+
+@pytest.mark.parametrize("path", ["ff/frames/000_003/1.png", "fake/frames/a/1.png"])
+def test_one_methods_own_folder_is_no_root(path: str, tmp_path: Path, tree: Any) -> None:
+    # read from here, test data would pass for training data of a method called ff
+    with pytest.raises(DatasetError, match=r"(?s)lies in none of these.*<method>/ff/frames"):
+        read(tree(tmp_path, {path: b""}))
+
+
+def test_a_method_with_real_in_its_name_is_one(tmp_path: Path, tree: Any) -> None:
+    table = read(tree(tmp_path, {"WhichFaceIsReal/fake/1.png": b""})).table
+    assert (table["label"][0], table["manipulation"][0]) == (1, "WhichFaceIsReal")
 
 
 def test_an_empty_folder_is_told_what_was_expected(tmp_path: Path) -> None:

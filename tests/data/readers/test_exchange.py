@@ -53,7 +53,7 @@ def facts(index: Index, *columns: str) -> list[tuple[Any, ...]]:
 
 def test_labels_splits_ids_masks_and_landmarks(made: Path) -> None:
     index = READERS["exchange"].read(made / "x.json")
-    fake, real = "FaceForensics++/Deepfakes/c23/000_003", "FaceForensics++/real/c23/000"
+    fake, real = "ffpp/Deepfakes/c23/000_003", "ffpp/real/c23/000"
     assert facts(index, "video_id", "frame", "path", "label", "split") == [
         (real, 0, REAL[0], 0, "train"),
         (real, 10, REAL[1], 0, "train"),
@@ -67,11 +67,74 @@ def test_labels_splits_ids_masks_and_landmarks(made: Path) -> None:
         (None, LANDMARKS),
     ]
     assert facts(index, "dataset", "compression", "source", "codec")[0] == (
-        "FaceForensics++",
+        "ffpp",
         "c23",
         "FF-real",
         "png",
     )
+
+
+KNOWN = [
+    ("FaceForensics++", "FF-real", "000", "ffpp", ["000"]),
+    ("FaceForensics++", "FF-F2F", "000_003", "ffpp", ["000", "003"]),
+    ("FaceForensics++", "DFD_real", "01__walking", "ffpp", ["01"]),
+    ("FaceForensics++", "DFD_fake", "01_02__walking__A1B2C3D4", "ffpp", ["01", "02"]),
+    ("FaceForensics++", "FF-real", "holiday", "ffpp", []),
+    ("FF-DF", "FF-DF", "000_003", "ffpp", ["000", "003"]),
+    ("FF-F2F", "FF-F2F", "000_003", "ffpp", ["000", "003"]),
+    ("FF-FS", "FF-FS", "000_003", "ffpp", ["000", "003"]),
+    ("FF-NT", "FF-real", "003", "ffpp", ["003"]),
+    ("FaceShifter", "FF-FH", "000_003", "faceshifter", ["000", "003"]),
+    ("DeepFakeDetection", "DFD_fake", "01_02__walk__A1B2C3D4", "dfd", ["01", "02"]),
+    ("Celeb-DF-v1", "CelebDFv1_fake", "id0_id1_0000", "celebdf-v1", ["id0", "id1"]),
+    ("Celeb-DF-v2", "CelebDFv2_real", "id0_0003", "celebdf-v2", ["id0"]),
+    ("Celeb-DF-v2", "CelebDFv2_real", "00170", "celebdf-v2", []),
+    ("DeeperForensics-1.0", "DF_fake", "000_M101", "deeperforensics", ["000", "M101"]),
+    ("DeeperForensics-1.0", "DF_real", "M101_light_up_happy", "deeperforensics", ["M101"]),
+    ("DFDC", "DFDC_Real", "aaa", "dfdc", []),
+    ("DFDCP", "DFDCP_Real", "643049_A_001", "dfdc-preview", ["643049"]),
+    ("DFDCP", "DFDCP_FakeA", "1255229_1260311_C_001", "dfdc-preview", ["1260311", "1255229"]),
+    ("DFDCP", "DFDCP_FakeA", "1_2_A", "dfdc-preview", []),
+    ("UADFV", "UADFV_Real", "0003", "uadfv", ["0003"]),
+    ("UADFV", "UADFV_Fake", "0003_fake", "uadfv", ["0003"]),
+    ("celebdf-pp", "CelebDFv2_fake", "FaceSwap/id0_id1_0000", "celebdf-pp", ["id0", "id1"]),
+    ("mine", "FF-DF", "000_003", "mine", []),
+]
+
+
+@pytest.mark.parametrize(("name", "label", "stem", "ours", "people"), KNOWN)
+def test_known_data_sets_have_our_names_and_their_people(
+    name: str, label: str, stem: str, ours: str, people: list[str], made: Path
+) -> None:
+    value = {name: {label: {"test": {"c23": {stem: video(label, REAL)}}}}}
+    index = read(save(made, value))
+    assert facts(index, "dataset", "identities") == [(ours, people)] * 2
+    assert {row[0].partition("/")[0] for row in facts(index, "video_id")} == {ours}
+    write_exchange(index, made / "again.json")
+    again = json.loads((made / "again.json").read_text())
+    common = name if name[:3] != "FF-" else "FaceForensics++"
+    assert again == {common: value[name]}
+    assert read(made / "again.json").table.equals(index.table)
+
+
+def test_a_known_data_set_given_in_parts_is_one(made: Path) -> None:
+    value = ffpp()
+    again = {"FF-real": {"val": {"c23": {"000": video("FF-real", REAL)}}}}
+    index = read(save(made, {**value, "FF-DF": again}))
+    assert facts(index, "split", "label").count(("train", 0)) == 2
+    assert len(index) == 4
+
+
+def test_the_people_of_a_known_data_set_can_be_told_from_its_own_index(made: Path) -> None:
+    shared = {"dataset": "ffpp", "split": "val", "compression": "c23", "frame": 0, "codec": "png"}
+    name = video_id("ffpp", "", "c23", "youtube/000")
+    row = {**shared, "video_id": name, "path": REAL[0], "label": 0, "source": "youtube",
+           "identities": ["000"]}  # fmt: skip
+    write_exchange(index_of(made, [row]), made / "mine.json")
+    assert list(json.loads((made / "mine.json").read_text())) == ["FaceForensics++"]
+    assert facts(read(made / "mine.json"), "video_id", "dataset", "identities") == [
+        (name, "ffpp", ["000"])
+    ]
 
 
 def windows(path: str) -> str:
@@ -108,8 +171,8 @@ def test_no_compression_level_and_listed_masks_of_another_place(made: Path) -> N
     value = {"UADFV": {"UADFV_Fake": {"test": {"v": video("UADFV_Fake", FAKE, masks=[mask])}}}}
     index = read(save(made, value))
     assert facts(index, "video_id", "compression", "mask_path") == [
-        ("UADFV/UADFV_Fake/raw/v", "", mask),
-        ("UADFV/UADFV_Fake/raw/v", "", None),
+        ("uadfv/UADFV_Fake/raw/v", "", mask),
+        ("uadfv/UADFV_Fake/raw/v", "", None),
     ]
 
 
@@ -135,17 +198,16 @@ def test_the_unnamed_video_in_val_of_common_dfdc_files(made: Path) -> None:
     value = {"DFDC": {"DFDC_Real": {"test": {"000": video("DFDC_Real", REAL)}, "val": odd}}}
     index = read(save(made, value))
     assert set(facts(index, "video_id", "split")) == {
-        ("DFDC/real/raw/000", "test"),
-        ("DFDC/real/raw/001", "val"),
+        ("dfdc/real/raw/000", "test"),
+        ("dfdc/real/raw/001", "val"),
     }
 
 
 def test_reals_of_two_kinds_are_kept_apart(made: Path) -> None:
     value = ffpp()
-    value["FaceForensics++"]["DFD_real"] = {"test": {"c23": {"000": video("DFD_real", FAKE)}}}
+    value["FaceForensics++"]["DFD_real"] = {"test": {"c23": {"000": video("DFD_real", REAL)}}}
     index = read(save(made, value))
-    ids = {"FF-real": "FaceForensics++/real/c23/FF-real/000",
-           "DFD_real": "FaceForensics++/real/c23/DFD_real/000"}  # fmt: skip
+    ids = {"FF-real": "ffpp/real/c23/FF-real/000", "DFD_real": "ffpp/real/c23/DFD_real/000"}
     reals = [row for row in facts(index, "label", "source", "video_id") if not row[0]]
     assert {source: name for _, source, name in reals} == ids
 
@@ -241,7 +303,7 @@ def test_what_the_format_cannot_hold_is_refused(
     change: dict[str, Any], message: str, made: Path
 ) -> None:
     rows = own(made).table.to_dicts()
-    rows.append({**rows[-1], "video_id": "mine/other", **change})
+    rows.append({**rows[-1], "video_id": "mine/other", "path": "other.png", **change})
     with pytest.raises(DatasetError, match=message):
         write_exchange(index_of(made, rows), made / "mine.json")
     assert not (made / "mine.json").exists()

@@ -28,6 +28,18 @@ of nine methods: <method>/real/ and <method>/fake/         with their own reals
 training data:   <method>/frames/<video>/<frame>.png       people of FaceForensics++"""
 _CONTAINERS = ("frames", "inversions")
 _SOURCES = {"ff": "ffpp", "cdf": "celebdf"}
+_OF_REALS = frozenset(
+    {
+        "real", "reals", "realvideos", "realimages", "realfaces", "celebreal", "youtubereal",
+        "youtube", "actors", "original", "originals", "originalsequences", "originalvideos",
+        "originalimages", "pristine", "authentic", "genuine", "ffreal", "dfdreal", "celebdfreal",
+        "celebdfv1real", "celebdfv2real", "dfdcreal", "dfdcpreal", "uadfvreal", "diffreal",
+    }
+)  # fmt: skip
+"""Names of folders that hold reals, in small letters and without marks: no method's."""
+_NO_METHODS = frozenset({"ff", "cdf", "fake", *_CONTAINERS, "ffhq", "celeba", "celeba-hq"})
+"""Folders inside a method's: one right below the root means that the root is a method's own. Data
+sets of reals may also be what a method's fakes are sorted by, so only as a method are they none."""
 _SPLITS = {"cdf": "test", "fake": "test", "real": "test", "train": "train"}
 
 
@@ -47,6 +59,9 @@ def read(root: Path) -> Index:
     their own, with which nothing is ever trained; null for those of FaceForensics++, whose own pair
     lists decide. Reals of the other methods are those two data sets' (read them from there); the
     people keep their names there, as `ffpp/000` and `celebdf/id0`.
+
+    A folder called like a collection of reals (`Celeb-real`, `youtube`, `original_sequences`, ...)
+    is refused wherever a method or a method's video should be.
 
     Raises:
         DatasetError: a picture lies in none of the expected places.
@@ -72,19 +87,27 @@ def _pictures(method: Path) -> list[Path]:
 def _place(parts: tuple[str, ...]) -> _Place | None:
     """What a folder holds, by its parts below the root; None for a folder of no known place.
 
-    Strict about the depth, so that reals that lie beside (FaceForensics++/original_sequences/...)
-    are never taken for a method's fakes.
+    Strict about depth and names, so that reals that lie beside (Celeb-real/frames/...,
+    FaceForensics++/original_sequences/...) are never taken for a method's fakes.
     """
     method, *rest = parts
+    if method.lower() in _NO_METHODS or _holds_reals(method):
+        return None
     part = rest.pop(0) if rest and rest[0] in ("ff", "cdf", "real", "fake") else "train"
     contained = bool(rest) and rest[0] in _CONTAINERS
     if contained:
         rest.pop(0)
+    if part != "real" and any(map(_holds_reals, rest)):
+        return None
     if len(rest) > 1 and part in ("ff", "cdf", "train"):
         return None
     if not rest and part == "train":
         return None
     return _Place(method, part, "/".join(rest))
+
+
+def _holds_reals(folder: str) -> bool:
+    return re.sub(r"[^a-z0-9]", "", folder.lower()) in _OF_REALS
 
 
 def _rows(place: _Place, pictures: list[Path], root: Path) -> list[dict[str, Any]]:

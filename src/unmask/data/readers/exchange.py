@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -38,6 +39,38 @@ MANIPULATIONS = {
     "DFD_fake": "DeepFakeDetection",
 }
 """Label strings of fakes that have a name of their own in an index; others are kept as they are."""
+DATASETS = {
+    "FaceForensics++": "ffpp",
+    "FF-DF": "ffpp", "FF-F2F": "ffpp", "FF-FS": "ffpp", "FF-NT": "ffpp",
+    "FaceShifter": "faceshifter",
+    "DeepFakeDetection": "dfd",
+    "Celeb-DF-v1": "celebdf-v1",
+    "Celeb-DF-v2": "celebdf-v2",
+    "DFDC": "dfdc",
+    "DFDCP": "dfdc-preview",
+    "UADFV": "uadfv",
+    "DeeperForensics-1.0": "deeperforensics",
+}  # fmt: skip
+"""Data sets under their names in common files -> under ours, so that the same people, read in two
+ways, are seen to be the same. Written back, ours have the first of the common names."""
+_COMMON = {ours: name for name, ours in reversed(DATASETS.items())}
+
+_CLIP, _ACTOR = r"(\d{3})(?:_(\d{3}))?", r"(\d{2})(?:_(\d{2}))?__.+"
+_CELEBRITY = r"(id\d+)(?:_(id\d+))?_\d+"
+_PEOPLE = {
+    "ffpp": (_CLIP, _ACTOR),
+    "faceshifter": (_CLIP,),
+    "dfd": (_ACTOR,),
+    "celebdf-v1": (_CELEBRITY,),
+    "celebdf-v2": (_CELEBRITY,),
+    "celebdf-pp": (r"(id\d+)(?:_(id\d+))?_.+",),
+    "deeperforensics": (r"(\d{3})(?:_([MW]\d{3}))?", r"([MW]\d{3})_.+"),
+    # a fake is <face put in>_<filmed>_<letter>_...; the one filmed comes first
+    "dfdc-preview": (r"(?=(?:\d+_)?(\d+)_[A-Z]_)(?:(\d+)_)?\d+_[A-Z]_.+",),
+    "uadfv": (r"(.+?)(?:_fake)?",),
+}
+"""Our name of a data set -> what its videos are called, the people in groups; as its reader says.
+The names of other data sets (DFDC's) do not tell people."""
 _STRINGS = {name: string for string, name in MANIPULATIONS.items()}
 
 _EXPECTED = """<name>.json     {dataset: {label: {split: {video: {"label": ..., "frames": [...]}}}}}
@@ -73,7 +106,9 @@ def read(path: Path, *, root: Path | None = None, labels: Mapping[str, int] | No
     frames (`frames` in the path replaced) where they exist. A video that is listed in several
     splits (common files repeat test videos as val, or all of them as train) counts as test before
     train before val. `source` of a real is its label string; a dataset's reals under several label
-    strings have it in their video_id. The format has no identities: they are empty.
+    strings have it in their video_id. Known data sets get our names (`DATASETS`). The format has
+    no identities: of data sets whose videos are named after people (`000_003`, `id0_id1_0000`)
+    they are taken from there, as the data set's own reader does; of all others they are empty.
 
     Args:
         path: the JSON file.
@@ -114,11 +149,12 @@ def write_exchange(
 ) -> dict[str, int]:
     """Write an index of frames as exchange JSON, and its label table as `<name>.labels.json`.
 
-    Fakes are labelled by `MANIPULATIONS`' string or else their manipulation, reals by their source
-    where that is a label string for reals, else `<dataset>_real`. Paths start from the JSON's
-    folder, or are absolute where the pictures lie elsewhere. What the format has no place for is
-    left out: identities, boxes, landmarks given as numbers, sizes, codecs, and frame numbers that
-    are not the pictures' names.
+    Data sets have their common name where there is one (`DATASETS`). Fakes are labelled by
+    `MANIPULATIONS`' string or else their manipulation, reals by their source where that is a label
+    string for reals, else `<dataset>_real`. Paths start from the JSON's folder, or are absolute
+    where the pictures lie elsewhere. What the format has no place for is left out: identities,
+    boxes, landmarks given as numbers, sizes, codecs, and frame numbers that are not the pictures'
+    names.
 
     Args:
         index: rows of frames or stills, each with a split.
@@ -145,7 +181,8 @@ def write_exchange(
         label = _label_string(row, table)
         if used.setdefault(label, row["label"]) != row["label"]:
             raise DatasetError(f"The label string {label!r} would stand for reals and fakes.")
-        node = tree.setdefault(row["dataset"], {}).setdefault(label, {})
+        dataset = _COMMON.get(row["dataset"], row["dataset"])
+        node = tree.setdefault(dataset, {}).setdefault(label, {})
         node = node.setdefault(row["split"], {})
         node = node.setdefault(row["compression"], {}) if row["compression"] else node
         entry = node.setdefault(_name(row, label), {"label": label, "frames": []})
@@ -217,6 +254,7 @@ def _video(path: Path, dataset: str, split: str, compression: str, name: str, va
         if not isinstance(paths, list) or not all(isinstance(p, str) and p for p in paths):
             raise DatasetError(f"{path}: {'/'.join(where)} has no list of {key}.")
         lists[key] = tuple(_slashes(p) for p in paths)
+    dataset = DATASETS.get(dataset, dataset)
     return _Video(dataset, str(entry.get("label")), split, compression, name, **lists)
 
 
@@ -247,7 +285,7 @@ def _rows(video: _Video, label: int, several: bool, places: _Places) -> Iterator
         "manipulation": manipulation,
         "compression": video.compression,
         "source": video.dataset if label else video.label,
-        "identities": [],
+        "identities": _people(video),
         "split": video.split,
     }
     masks, landmarks = _by_stem(video.masks), _by_stem(video.landmarks)
@@ -260,6 +298,16 @@ def _rows(video: _Video, label: int, several: bool, places: _Places) -> Iterator
             "landmarks_path": places.beside(frame, "landmarks", landmarks),
             "codec": still_codec(frame),
         }
+
+
+def _people(video: _Video) -> list[str]:
+    """Who is in it, as far as its name tells."""
+    stem = video.name.rpartition("/")[2]
+    for pattern in _PEOPLE.get(video.dataset, ()):
+        match = re.fullmatch(pattern, stem)
+        if match:
+            return list(dict.fromkeys(name for name in match.groups() if name))
+    return []
 
 
 class _Places:
