@@ -68,3 +68,15 @@ def test_inputs_that_cannot_be_used(
 ) -> None:
     with pytest.raises(DatasetError, match=f"(?s){message}"):
         read_reals(table(tmp_path, rows))
+
+
+def test_folders_of_numbered_frames_are_one_video_each(tmp_path: Path) -> None:
+    for clip in ("a", "b"):
+        for frame in ("0001", "0002"):
+            path = tmp_path / "reals" / clip / f"{frame}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"not looked at")
+    rows = read_reals(tmp_path / "reals").table
+    assert rows["identities"].to_list() == [["a"], ["a"], ["b"], ["b"]]
+    assert rows["frame"].to_list() == [1, 2, 1, 2]
+    assert rows["video_id"].n_unique() == 2

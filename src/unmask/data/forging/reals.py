@@ -7,9 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
-from unmask.data.index import Index, index_of, read_index, relative, video_id
+from unmask.data.index import Index, read_index
 from unmask.data.readers import csv_table, folder
-from unmask.data.readers.layout import STILL_SUFFIXES, VIDEO_SUFFIXES, files, stems, still_codec
+from unmask.data.readers.layout import VIDEO_SUFFIXES
 from unmask.errors import DatasetError
 
 
@@ -38,24 +38,7 @@ def read_reals(path: Path) -> Index:
 def _read_folder(root: Path) -> Index:
     if (root / "fake").is_dir():
         return folder.read(root)
-    base = root / "real" if (root / "real").is_dir() else root
-    name = root.resolve().name or "folder"
-    paths = files(base, STILL_SUFFIXES)
-    rows = [
-        {
-            "video_id": video_id(name, "", "", stem),
-            "frame": 0,
-            "path": relative(path, root),
-            "label": 0,
-            "dataset": name,
-            "source": path.relative_to(base).parts[0] if path.parent != base else name,
-            "identities": [path.stem],
-            "split": folder.split_of(path.stem),
-            "codec": still_codec(path),
-        }
-        for path, stem in zip(paths, stems([relative(p, base) for p in paths]), strict=True)
-    ]
-    return index_of(root, rows)
+    return folder.read_reals(root / "real" if (root / "real").is_dir() else root, root)
 
 
 def _check(reals: Index, path: Path) -> None:

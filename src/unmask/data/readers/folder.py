@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unmask.data.index import Index, index_of, relative, video_id
-from unmask.data.readers.layout import VIDEO_SUFFIXES, by_folder, files, stems, still_codec
+from unmask.data.readers.layout import (
+    STILL_SUFFIXES,
+    VIDEO_SUFFIXES,
+    by_folder,
+    files,
+    stems,
+    still_codec,
+)
 from unmask.errors import DatasetError
 from unmask.media import SUPPORTED_SUFFIXES
 
@@ -87,6 +94,14 @@ def read(root: Path) -> Index:
     if not rows:
         raise DatasetError(f"{root} lists no pictures.", LAYOUT)
     return index_of(root, rows)
+
+
+def read_reals(base: Path, root: Path) -> Index:
+    """Pictures below `base` as reals, by the rules of `read`; paths are relative to `root`."""
+    paths = files(base, STILL_SUFFIXES)
+    clips = _clips(paths)
+    found = [_Found(path, path.parent if path.parent in clips else None) for path in paths]
+    return index_of(root, _rows(base, root, 0, {one: [one.name] for one in found}, {}))
 
 
 def _rows(
