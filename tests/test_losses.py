@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from pytorch_metric_learning.losses import SupConLoss
+from pytorch_metric_learning.losses import CosFaceLoss, SupConLoss
 
 from unmask.errors import ConfigError, ShapeError
-from unmask.losses import supervised_contrastive
+from unmask.losses import am_softmax, supervised_contrastive
 
 
 def batch(n: int, seed: int, fakes: float = 0.5) -> tuple[torch.Tensor, torch.Tensor]:
@@ -114,3 +114,31 @@ def test_what_cannot_work_is_refused() -> None:
         supervised_contrastive(embeddings, labels, temperature=0.0)
     with pytest.raises(ConfigError, match="'both'"):
         supervised_contrastive(embeddings, labels, positives="both")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.35])
+def test_am_softmax_equals_the_two_class_loss_on_cosines(margin: float) -> None:
+    features, labels = batch(24, seed=5)
+    theirs = CosFaceLoss(num_classes=2, embedding_size=16, margin=margin, scale=30)
+    mine, twin = (features.clone().requires_grad_() for _ in range(2))
+    unit = torch.nn.functional.normalize(mine, dim=1)
+    cosines = unit @ torch.nn.functional.normalize(theirs.W.detach(), dim=0)
+    loss = am_softmax(30 * (cosines[:, 1] - cosines[:, 0]), labels, margin=margin)
+    expected = theirs(twin, labels)
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
+    loss.backward()
+    expected.backward()
+    torch.testing.assert_close(mine.grad, twin.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_am_softmax_without_margin_is_binary_cross_entropy() -> None:
+    logit, labels = torch.tensor([-3.0, 0.5, 40.0, -60.0]), torch.tensor([0, 1, 0, 1])
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logit, labels.float())
+    torch.testing.assert_close(am_softmax(logit, labels, margin=0.0), expected)
+
+
+def test_am_softmax_refuses_what_cannot_work() -> None:
+    with pytest.raises(ShapeError, match=r"\(2, 1\)"):
+        am_softmax(torch.zeros(2, 1), torch.zeros(2))
+    with pytest.raises(ConfigError, match="margin >= 0"):
+        am_softmax(torch.zeros(2), torch.zeros(2), margin=-0.1)

@@ -72,3 +72,42 @@ def supervised_contrastive(
             return embeddings.float().sum() * 0.0
         per_anchor = -log_prob.masked_fill(~positive, 0.0).sum(1)[anchors] / count[anchors]
         return per_anchor.mean()
+
+
+def am_softmax(
+    logit: Tensor, labels: Tensor, *, scale: float = 30.0, margin: float = 0.35
+) -> Tensor:
+    """AM-softmax of two classes (Wang et al. 2018, eq. 5): cross-entropy with a cosine margin.
+
+    For a network whose logit is z = scale (cos_fake - cos_real), the true class's cosine less the
+    margin leaves, with the sign s = +1 for a fake and -1 for a real,
+
+        L = log(1 + exp(scale margin - s z))
+
+    so a margin of 0 is the plain binary cross-entropy.
+
+    Args:
+        logit: (N,) float, as `models.srm` returns it.
+        labels: (N,) 0 real, 1 fake.
+        scale: of the cosines in `logit`; 30 in the paper.
+        margin: in units of the cosine; 0.35 in the paper.
+
+    Returns:
+        Scalar float32 > 0, the mean over the batch.
+
+    Raises:
+        ShapeError: shapes do not fit.
+        ConfigError: scale not positive or margin negative.
+
+    >>> round(float(am_softmax(torch.tensor([0.0]), torch.tensor([1]), margin=0.0)), 4)
+    0.6931
+    """
+    if logit.ndim != 1 or labels.shape != logit.shape:
+        raise ShapeError(
+            f"am_softmax needs logit and labels (N,); got {tuple(logit.shape)} and "
+            f"{tuple(labels.shape)}."
+        )
+    if scale <= 0 or margin < 0:
+        raise ConfigError(f"scale must be > 0 and margin >= 0; got {scale}, {margin}.")
+    sign = 2.0 * labels.float() - 1.0
+    return F.softplus(scale * margin - sign * logit.float()).mean()

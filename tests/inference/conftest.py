@@ -138,10 +138,11 @@ class Parts(NamedTuple):
     still: Callable[..., Media]
     clip: Callable[..., Media]
     decision: Callable[..., Decision]
+    finder: type[Announced]
     broken: int = BROKEN
     spec: InputSpec = SPEC
 
 
 @pytest.fixture(scope="session")
 def parts() -> Parts:
-    return Parts(picture, level_of, still, clip, decision)
+    return Parts(picture, level_of, still, clip, decision, Announced)

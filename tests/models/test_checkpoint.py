@@ -70,6 +70,7 @@ def test_every_network_comes_back_bit_for_bit(name: str, tmp_path: Path) -> None
     assert described.weights_sha256 == file_sha256(path)
     assert described.parameters == sum(p.numel() for p in model.parameters())
     assert not loaded.training
+    path.unlink()  # together they are most of a gigabyte
 
 
 def test_half_is_half_the_size_and_nearly_the_same(tmp_path: Path) -> None:

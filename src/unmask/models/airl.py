@@ -9,7 +9,7 @@ ablations, and smaller networks, are other values of the same configuration.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from unmask.errors import ConfigError
 from unmask.models.backbones import build_backbone, global_pool
+from unmask.models.output import ModelOutput
 from unmask.transforms.dct import BlockDCT, DctOutput, luma, top_left_off
 
 
@@ -51,13 +52,6 @@ class AIRLConfig(BaseModel):
         if self.rgb is None and self.frequency is None:
             raise ValueError("AIRL needs an RGB stream, a frequency stream, or both")
         return self
-
-
-class AIRLOutput(NamedTuple):
-    """logit: (N,) float32, positive = fake. embedding: (N, projection), unit length."""
-
-    logit: Tensor
-    embedding: Tensor
 
 
 class FrequencyStream(nn.Module):
@@ -104,7 +98,7 @@ class AIRL(nn.Module):
         ConfigError: backbone weights are asked for, but there is no RGB stream.
 
     Shape:
-        `rgb` (N, 3, s, s) normalised, `native` (N, 3, n, n) in [0, 255] -> `AIRLOutput`. A network
+        `rgb` (N, 3, s, s) normalised, `native` (N, 3, n, n) in [0, 255] -> `ModelOutput`. A network
         without one of the streams takes and ignores that input.
     """
 
@@ -148,12 +142,12 @@ class AIRL(nn.Module):
             parts.append(self.frequency(native))
         return torch.cat(parts, dim=1)
 
-    def forward(self, rgb: Tensor, native: Tensor) -> AIRLOutput:
+    def forward(self, rgb: Tensor, native: Tensor) -> ModelOutput:
         features = self.features(rgb, native)
         with torch.autocast(device_type=features.device.type, enabled=False):
             fused = self.fusion(features.float())
             embedding = F.normalize(self.projection(fused), dim=1)
-            return AIRLOutput(self.logit(fused).squeeze(1), embedding)
+            return ModelOutput(self.logit(fused).squeeze(1), embedding)
 
     @property
     def cam_layer(self) -> tuple[nn.Module, Literal["rgb", "native"]]:

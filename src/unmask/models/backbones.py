@@ -126,6 +126,19 @@ def load_backbone_weights(net: nn.Module, path: Path) -> None:
         )
 
 
+def refuse_backbone_weights(pretrained: bool, weights: Path | None) -> None:
+    """For networks without a backbone.
+
+    Raises:
+        ConfigError: either is asked for.
+    """
+    if pretrained or weights is not None:
+        raise ConfigError(
+            "Backbone weights were asked for, but this network has no backbone.",
+            "Leave them out: it is trained from scratch.",
+        )
+
+
 def build_backbone(
     name: str, *, pretrained: bool = False, weights: Path | None = None
 ) -> ShallowResNet | TimmBackbone:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel
 from torch import nn
 
 from unmask.errors import ConfigError
 from unmask.models.airl import AIRL, AIRLConfig
+from unmask.models.classifier import Classifier, ClassifierConfig
+from unmask.models.f3net import F3Net, F3NetConfig
+from unmask.models.mesonet import MesoNet, MesoNetConfig
+from unmask.models.residual import ResidualConfig, ResidualNet
 from unmask.models.rich import RichConfig, RichNet
+from unmask.models.srm import SRMConfig, SRMNet
+from unmask.models.xception import NAME as XCEPTION
 from unmask.transforms.preprocess import IMAGENET_MEAN, IMAGENET_STD, InputSpec
+
+View = Literal["rgb", "native"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,12 @@ class ModelSpec:
         summary: one line for `unmask models`.
         paper: where it comes from.
         pretrained: whether its published recipe starts from ImageNet weights.
+        build: makes the network of a configuration.
+        views: which of `to_tensors`' views its scores depend on.
+        parameters_m: published number of parameters in millions, less an ImageNet classifier that
+            is not part of the network here; None where none was published.
+        gmacs: published multiply-adds of one forward pass at its declared input, in 10^9.
+        figures: where the two come from.
     """
 
     name: str
@@ -35,6 +50,10 @@ class ModelSpec:
     paper: str
     pretrained: bool = False
     build: Callable[..., nn.Module] = AIRL
+    views: tuple[View, ...] = ("rgb", "native")
+    parameters_m: float | None = None
+    gmacs: float | None = None
+    figures: str = ""
 
     def create(
         self,
@@ -53,10 +72,17 @@ _PAPER = "AIRL: artifact-invariant representation learning (dual-stream RGB and 
 _B4 = InputSpec(
     native_size=256, native_limit=None, rgb_size=224, mean=IMAGENET_MEAN, std=IMAGENET_STD
 )
-_RICH_PAPER = "Fridrich & Kodovsky 2012, Rich models for steganalysis of digital images"
 _TRACES = InputSpec(native_size=224, native_limit=1.4)
 
-_SPECS = (
+
+def _resized(side: int, mean: float = 0.5, std: float = 0.5) -> InputSpec:
+    """The whole crop at `side` pixels, all channels normalised alike."""
+    return InputSpec(
+        native_size=256, native_limit=None, rgb_size=side, mean=(mean,) * 3, std=(std,) * 3
+    )
+
+
+_AIRL = (
     ModelSpec("airl_b4", AIRLConfig(), _B4, "the paper's network", _PAPER, pretrained=True),
     ModelSpec(
         "airl_b4_rgb",
@@ -65,6 +91,7 @@ _SPECS = (
         "RGB-only ablation of the paper's network: EfficientNet-B4",
         _PAPER,
         pretrained=True,
+        views=("rgb",),
     ),
     ModelSpec(
         "airl_frequency",
@@ -72,6 +99,7 @@ _SPECS = (
         _B4,
         "frequency-only ablation of the paper's network",
         _PAPER,
+        views=("native",),
     ),
     ModelSpec(
         "airl_b0",
@@ -94,6 +122,7 @@ _SPECS = (
         _TRACES,
         "RGB-only ablation of airl_small",
         _PAPER,
+        views=("rgb",),
     ),
     ModelSpec(
         "airl_small_frequency",
@@ -101,16 +130,136 @@ _SPECS = (
         _TRACES,
         "frequency-only ablation of airl_small",
         _PAPER,
-    ),
-    ModelSpec(
-        "rich",
-        RichConfig(),
-        _TRACES,
-        "rich residual statistics of the inner face and its surroundings, with AIRL's fused head",
-        _RICH_PAPER,
-        build=RichNet,
+        views=("native",),
     ),
 )
+
+_B4_CLASSIFIER = ModelSpec(
+    "efficientnet_b4",
+    ClassifierConfig(backbone="efficientnet_b4", dropout=0.4),
+    _B4,
+    "EfficientNet-B4 and a linear layer",
+    "Tan & Le 2019, EfficientNet: rethinking model scaling for convolutional neural networks",
+    pretrained=True,
+    build=Classifier,
+    views=("rgb",),
+    parameters_m=17.55,
+    figures="torchvision's table (19,341,616) less the 1000-class layer",
+)
+
+_F3NET = ModelSpec(
+    "f3net",
+    F3NetConfig(),
+    _resized(299),
+    "F3-Net: two Xceptions on DCT bands (FAD) and local band strengths (LFS), with MixBlocks",
+    "Qian et al. 2020, Thinking in frequency: face forgery detection by mining frequency-aware "
+    "clues",
+    pretrained=True,
+    build=F3Net,
+    views=("rgb",),
+)
+
+_MESO4 = ModelSpec(
+    "meso4",
+    MesoNetConfig(),
+    _resized(256, mean=0.0, std=1.0),
+    "Meso4: four convolutions, from scratch",
+    "Afchar et al. 2018, MesoNet: a compact facial video forgery detection network",
+    build=MesoNet,
+    views=("rgb",),
+    parameters_m=0.027977,
+    figures="the paper",
+)
+
+_RICH = ModelSpec(
+    "rich",
+    RichConfig(),
+    _TRACES,
+    "rich residual statistics of the inner face and its surroundings, with AIRL's fused head",
+    "Fridrich & Kodovsky 2012, Rich models for steganalysis of digital images",
+    build=RichNet,
+    views=("native",),
+)
+
+_RIVALS = (
+    ModelSpec(
+        "xception",
+        ClassifierConfig(backbone=XCEPTION),
+        _resized(299),
+        "Xception and a linear layer",
+        "Chollet 2017, Xception: deep learning with depthwise separable convolutions; as a "
+        "detector Roessler et al. 2019, FaceForensics++",
+        pretrained=True,
+        build=Classifier,
+        views=("rgb",),
+        parameters_m=20.81,
+        gmacs=8.40,
+        figures="the paper, table 3 (22,855,952) less the 1000-class layer; timm's table at 299 px",
+    ),
+    _MESO4,
+    replace(
+        _MESO4,
+        name="mesoinception4",
+        config=MesoNetConfig(inception=True),
+        summary="MesoInception4: Meso4 with two inception blocks of dilated convolutions",
+        parameters_m=0.028615,
+    ),
+    _F3NET,
+    replace(
+        _F3NET,
+        name="f3net_fad",
+        config=F3NetConfig(streams="fad"),
+        summary="ablation of F3-Net: frequency-aware decomposition only",
+    ),
+    replace(
+        _F3NET,
+        name="f3net_lfs",
+        config=F3NetConfig(streams="lfs"),
+        summary="ablation of F3-Net: local frequency statistics only",
+    ),
+    ModelSpec(
+        "srm",
+        SRMConfig(),
+        _resized(256),
+        "two Xceptions on RGB and on high-pass residuals, each attending to the other",
+        "Luo et al. 2021, Generalizing face forgery detection with high-frequency features",
+        pretrained=True,
+        build=SRMNet,
+        views=("rgb",),
+    ),
+    _B4_CLASSIFIER,
+    replace(
+        _B4_CLASSIFIER,
+        name="sbi",
+        input=_B4.model_copy(update={"rgb_size": 380}),
+        summary="EfficientNet-B4 at 380 px, for training on self-blended images",
+        paper="Shiohara & Yamasaki 2022, Detecting deepfakes with self-blended images",
+        gmacs=4.39,
+        figures=f"{_B4_CLASSIFIER.figures}; its multiply-adds at 380 px",
+    ),
+)
+
+_LEAN = (
+    ModelSpec(
+        "residual",
+        ResidualConfig(),
+        _TRACES,
+        "lean baseline: a small residual network on x - up(down(x))",
+        "after Tan et al. 2024, Rethinking the up-sampling operations in CNN-based generative "
+        "network for generalizable deepfake detection",
+        build=ResidualNet,
+        views=("native",),
+    ),
+    _RICH,
+    replace(
+        _RICH,
+        name="rich_linear",
+        config=RichConfig(fused=None, dropout=0.0),
+        summary="lean baseline: rich residual statistics and a linear classifier",
+    ),
+)
+
+_SPECS = (*_AIRL, *_RIVALS, *_LEAN)
 
 MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in _SPECS}
 

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from unmask.errors import ConfigError
-from unmask.models.airl import AIRLOutput
+from unmask.models.output import ModelOutput
 from unmask.transforms.dct import BLOCK, BlockDCT
 
 LEVELS = 5
@@ -43,14 +43,15 @@ class RichConfig(BaseModel):
     Attributes:
         steps: quantisation steps in grey levels, luma; chroma uses the first only.
         inner: semi-axes of the ellipse of the inner face, relative to the window's side.
-        fused, dropout, projection: the head, as in `AIRLConfig`.
+        fused, dropout, projection: the head, as in `AIRLConfig`. Without `fused` the classifier
+            is linear, and the standardised statistics themselves are the embedding.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     steps: tuple[float, ...] = (1.0, 2.0)
     inner: tuple[float, float] = (0.30, 0.38)
-    fused: int = Field(256, ge=1)
+    fused: int | None = Field(256, ge=1)
     dropout: float = Field(0.3, ge=0, lt=1)
     projection: int = Field(128, ge=1)
 
@@ -242,10 +243,10 @@ def _filtered(plane: Tensor, kernel: tuple[tuple[float, ...], ...]) -> Tensor:
 
 
 class RichNet(nn.Module):
-    """Rich statistics, standardised, and a small fused head.
+    """Rich statistics, standardised, and a small fused head or a linear one.
 
     Shape:
-        `rgb` is ignored; `native` (N, 3, n, n) in [0, 255] -> `AIRLOutput`.
+        `rgb` is ignored; `native` (N, 3, n, n) in [0, 255] -> `ModelOutput`.
     """
 
     mean: Tensor
@@ -268,31 +269,36 @@ class RichNet(nn.Module):
         self.statistics = RichFeatures(config)
         self.register_buffer("mean", torch.zeros(self.statistics.size))
         self.register_buffer("scale", torch.ones(self.statistics.size))
-        self.fusion = nn.Sequential(
-            nn.Dropout(config.dropout),
-            nn.Linear(self.statistics.size, config.fused),
-            nn.BatchNorm1d(config.fused),
-            nn.ReLU(inplace=True),
-            nn.Dropout(config.dropout),
+        self.fusion: nn.Module = nn.Dropout(config.dropout)
+        width = config.fused or self.statistics.size
+        if config.fused is not None:
+            self.fusion = nn.Sequential(
+                nn.Dropout(config.dropout),
+                nn.Linear(self.statistics.size, width),
+                nn.BatchNorm1d(width),
+                nn.ReLU(inplace=True),
+                nn.Dropout(config.dropout),
+            )
+        self.logit = nn.Linear(width, 1)
+        self.projection = (
+            nn.Identity() if config.fused is None else nn.Linear(width, config.projection)
         )
-        self.logit = nn.Linear(config.fused, 1)
-        self.projection = nn.Linear(config.fused, config.projection)
 
     def standardise_to(self, mean: Tensor, deviation: Tensor) -> None:
         """Set what brings the statistics to mean 0 and deviation 1: (D,) each."""
         self.mean.copy_(mean)
         self.scale.copy_(1 / (deviation + 1e-6))
 
-    def head(self, statistics: Tensor) -> AIRLOutput:
+    def head(self, statistics: Tensor) -> ModelOutput:
         """From (N, D) statistics to logit and embedding."""
         with torch.autocast(device_type=statistics.device.type, enabled=False):
             standard = (statistics.float() - self.mean) * self.scale
             fused = self.fusion(standard.clamp(-6, 6))
-            return AIRLOutput(
+            return ModelOutput(
                 self.logit(fused).squeeze(1), F.normalize(self.projection(fused), dim=1)
             )
 
-    def forward(self, rgb: Tensor, native: Tensor) -> AIRLOutput:
+    def forward(self, rgb: Tensor, native: Tensor) -> ModelOutput:
         return self.head(self.statistics(native))
 
     def attribution(self, native: Tensor) -> Tensor:
