@@ -257,3 +257,19 @@ def test_an_index_without_rows_is_refused(tmp_path: Path) -> None:
 def test_a_picture_listed_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"lists .*30\.png twice"):
         items_of(index_of(tmp_path, [crop_row(), crop_row(frame=31)]))
+
+
+def test_what_is_no_csv_in_utf8_is_said_so(tmp_path: Path) -> None:
+    for content in (
+        b"\xff\xd8\xff\xe0 a photo",
+        "path,label,split\n\xe9.jpg,0,val\n".encode("latin-1"),
+    ):
+        (tmp_path / "x.csv").write_bytes(content)
+        with pytest.raises(DatasetError, match="is not a CSV in UTF-8"):
+            read_items(tmp_path / "x.csv")
+
+
+def test_a_prepared_folder_is_refused_for_its_index(tmp_path: Path) -> None:
+    (tmp_path / "index.parquet").write_bytes(b"not looked at")
+    with pytest.raises(DatasetError, match=r"Give the index: .*index\.parquet"):
+        read_items(tmp_path)

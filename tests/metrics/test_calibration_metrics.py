@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from unmask.errors import ConfigError, ShapeError
 from unmask.metrics.bootstrap import wilson
 from unmask.metrics.calibration import (
     brier,
+    calibration_errors,
     decision_parameters,
     expected_calibration_error,
     fit_platt,
@@ -137,10 +140,50 @@ def test_calibrated_probabilities_have_a_small_ece() -> None:
     assert expected_calibration_error(labels, p**3) > 0.1
 
 
+@pytest.mark.parametrize("bins", [1, 4, 15])
+def test_ece_of_equal_mass_is_that_of_equal_slices(bins: int) -> None:
+    rng = np.random.default_rng(4)
+    p = rng.random(15 * 4 * 7) ** 2
+    labels = rng.random(len(p)) < 0.3
+    slices = np.split(np.argsort(p), bins)
+    expected = sum(abs(labels[s].mean() - p[s].mean()) * len(s) / len(p) for s in slices)
+    assert expected_calibration_error(labels, p, bins, "mass") == pytest.approx(expected, abs=1e-12)
+
+
+def test_ece_of_equal_width_is_that_of_its_definition() -> None:
+    rng = np.random.default_rng(5)
+    p, labels = rng.random(500), rng.integers(0, 2, 500)
+    edges, expected = np.linspace(0, 1, 11), 0.0
+    for low, high in pairwise(edges):
+        inside = (p >= low) & (p < high)
+        expected += abs(labels[inside].mean() - p[inside].mean()) * inside.mean()
+    assert expected_calibration_error(labels, p, 10) == pytest.approx(expected, abs=1e-12)
+
+
+binary = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(1, 4)), min_size=1, max_size=30
+)
+
+
+@settings(deadline=None)
+@given(binary, st.sampled_from(["width", "mass"]), st.randoms())
+def test_weights_are_repetitions_and_order_is_nothing(items, binning, random) -> None:  # type: ignore[no-untyped-def]
+    items = [(0, 3, 1), (1, 3, 2), *items]
+    y, p, w = (np.array(column, float) for column in zip(*items, strict=True))
+    w[5::2] = 0
+    n = w.astype(int)
+    expected = expected_calibration_error(np.repeat(y, n), np.repeat(p / 8, n), 3, binning)
+    both = calibration_errors(y, p / 8, np.stack([w, np.ones_like(w)]), 3, binning)
+    assert both[0] == pytest.approx(expected, abs=1e-12)
+    random.shuffle(items)
+    y, p, _ = (np.array(column, float) for column in zip(*items, strict=True))
+    assert expected_calibration_error(y, p / 8, 3, binning) == pytest.approx(both[1], abs=1e-12)
+
+
 def test_brier_equals_scikit_learns() -> None:
     rng = np.random.default_rng(1)
     labels, p = rng.integers(0, 2, 99), rng.random(99)
-    assert brier(labels, p) == pytest.approx(brier_score_loss(labels, p))
+    assert brier(labels, p) == pytest.approx(brier_score_loss(labels, p), abs=1e-12)
 
 
 def test_what_cannot_work_is_refused() -> None:
@@ -161,3 +204,11 @@ def test_what_cannot_work_is_refused() -> None:
             measure([0, 1], [-1.0, 0.5])
         with pytest.raises(ShapeError, match="alike"):
             measure([0, 1], [0.5])
+        with pytest.raises(ShapeError, match="both classes; got 0 reals and 2 fakes"):
+            measure([1, 1], [0.2, 0.5])
+        with pytest.raises(ShapeError, match="both classes; got 2 reals and 0 fakes"):
+            measure([0, 0], [0.2, 0.5])
+    with pytest.raises(ConfigError, match="bins >= 1"):
+        expected_calibration_error([0, 1], [0.2, 0.5], 0)
+    with pytest.raises(ConfigError, match="'depth'"):
+        expected_calibration_error([0, 1], [0.2, 0.5], binning="depth")  # type: ignore[arg-type]

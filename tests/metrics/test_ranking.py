@@ -1,4 +1,4 @@
-"""AUC, ROC, TPR at FPR and EER against scikit-learn and brute force."""
+"""AUC, ROC, DET, AP, EER, TPR at FPR, balanced accuracy: scikit-learn and brute force."""
 
 from __future__ import annotations
 
@@ -7,11 +7,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.optimize import brentq
+from scipy.stats import norm, rankdata
 from sklearn import metrics as sk
 
-from unmask.errors import ShapeError
-from unmask.metrics.ranking import auc, equal_error_rate, midranks, roc_curve, tpr_at_fpr
+from unmask.errors import ConfigError, ShapeError
+from unmask.metrics.ranking import (
+    auc,
+    average_precision,
+    balanced_accuracy,
+    det_curve,
+    equal_error_rate,
+    midranks,
+    probit,
+    rates_at,
+    roc_curve,
+    tpr_at_fpr,
+)
 
 Arrays = tuple[NDArray[np.int64], NDArray[np.float64]]
 
@@ -51,14 +63,58 @@ def test_tpr_at_fpr_is_the_best_threshold(data: Arrays) -> None:
 
 @settings(deadline=None)
 @given(scored())
-def test_eer_is_where_the_curve_crosses(data: Arrays) -> None:
+def test_eer_is_where_scikit_learns_roc_crosses(data: Arrays) -> None:
     labels, scores = data
     false, true, _ = sk.roc_curve(labels, scores, drop_intermediate=False)
-    # brute force: walk the polygon finely and take where |FPR - FNR| is least
-    t = np.linspace(0, len(false) - 1, 400 * (len(false) - 1) + 1)
-    x, y = (np.interp(t, np.arange(len(false)), curve) for curve in (false, true))
-    nearest = int(np.argmin(np.abs(x - (1 - y))))
-    assert equal_error_rate(labels, scores) == pytest.approx(float(x[nearest]), abs=3e-3)
+    corners = np.arange(len(false))
+
+    def gap(t: float) -> float:
+        return float(np.interp(t, corners, false) - (1 - np.interp(t, corners, true)))
+
+    t = brentq(gap, 0, len(false) - 1, xtol=1e-14, rtol=1e-15)
+    expected = float(np.interp(t, corners, false))
+    assert equal_error_rate(labels, scores) == pytest.approx(expected, abs=1e-9)
+
+
+@settings(deadline=None)
+@given(scored())
+def test_average_precision_equals_scikit_learns(data: Arrays) -> None:
+    expected = sk.average_precision_score(*data)
+    assert average_precision(*data) == pytest.approx(expected, abs=1e-12)
+
+
+@settings(deadline=None)
+@given(scored(), st.integers(-1, 4).map(float))
+def test_balanced_accuracy_equals_scikit_learns(data: Arrays, threshold: float) -> None:
+    labels, scores = data
+    called = scores >= threshold
+    expected = sk.balanced_accuracy_score(labels, called)
+    assert balanced_accuracy(labels, scores, threshold) == pytest.approx(expected, abs=1e-12)
+    reals = labels == 0
+    assert rates_at(labels, scores, threshold) == pytest.approx(
+        (called[reals].mean(), called[~reals].mean()), abs=1e-12
+    )
+
+
+@settings(deadline=None)
+@given(scored())
+def test_det_curve_holds_scikit_learns(data: Arrays) -> None:
+    false, miss, thresholds = det_curve(*data)
+    # scikit-learn leaves out what lies before the last point without false alarms and after the
+    # first without misses, and turns the order round
+    keep = slice(int(np.flatnonzero(false == 0)[-1]), int(np.flatnonzero(miss == 0)[0]) + 1)
+    expected = sk.det_curve(*data)
+    for mine, theirs in zip((false, miss, thresholds), expected, strict=True):
+        np.testing.assert_allclose(mine[keep][::-1], theirs, atol=1e-12)
+    assert (false[0], miss[0], false[-1], miss[-1]) == (0, 1, 1, 0)
+
+
+def test_probit_equals_scipys() -> None:
+    rates = np.array([[0.0, 1e-6, 0.1], [0.5, 0.9, 1.0]])
+    np.testing.assert_allclose(probit(rates), norm.ppf(rates), rtol=1e-12, atol=1e-15)
+    for wrong in ([1.1], [np.nan], [-0.1]):
+        with pytest.raises(ShapeError, match=r"\[0, 1\]"):
+            probit(wrong)
 
 
 def test_closed_forms() -> None:
@@ -70,6 +126,11 @@ def test_closed_forms() -> None:
     assert equal_error_rate(labels, tied) == 0.5
     assert tpr_at_fpr(labels, perfect, 0.01) == 1.0
     assert tpr_at_fpr(labels, tied, 0.5) == 0.0
+    assert (average_precision(labels, perfect), average_precision(labels, tied)) == (1.0, 0.5)
+    assert balanced_accuracy(labels, perfect, np.inf) == 0.5
+    assert balanced_accuracy(labels, perfect, -np.inf) == 0.5
+    assert balanced_accuracy(labels, perfect, 50) == 1.0
+    assert balanced_accuracy(labels, perfect, 51) == 0.99
 
 
 def test_auc_does_not_depend_on_the_scores_scale() -> None:
@@ -86,11 +147,28 @@ def test_midranks_equal_scipys() -> None:
 
 
 def test_what_cannot_work_is_refused() -> None:
-    with pytest.raises(ShapeError, match="got 3 reals and 0 fakes"):
-        auc([0, 0, 0], [0.1, 0.2, 0.3])
-    with pytest.raises(ShapeError, match=r"\(2,\) and \(3,\)"):
-        roc_curve([0, 1], [0.1, 0.2, 0.3])
-    with pytest.raises(ShapeError, match="finite"):
-        equal_error_rate([0, 1], [0.1, np.nan])
-    with pytest.raises(ShapeError, match=r"0 \(real\) or 1 \(fake\)"):
-        tpr_at_fpr([1, 2], [0.1, 0.2], 0.1)
+    measures = (
+        auc,
+        average_precision,
+        equal_error_rate,
+        roc_curve,
+        det_curve,
+        lambda y, s: tpr_at_fpr(y, s, 0.1),
+        lambda y, s: rates_at(y, s, 0.5),
+        lambda y, s: balanced_accuracy(y, s, 0.5),
+    )
+    for measure in measures:
+        with pytest.raises(ShapeError, match="both classes; got 3 reals and 0 fakes"):
+            measure([0, 0, 0], [0.1, 0.2, 0.3])
+        with pytest.raises(ShapeError, match="both classes; got 0 reals and 2 fakes"):
+            measure([1, 1], [0.1, 0.2])
+        with pytest.raises(ShapeError, match=r"\(2,\) and \(3,\)"):
+            measure([0, 1], [0.1, 0.2, 0.3])
+        with pytest.raises(ShapeError, match="finite"):
+            measure([0, 1], [0.1, np.nan])
+        with pytest.raises(ShapeError, match=r"0 \(real\) or 1 \(fake\)"):
+            measure([1, 2], [0.1, 0.2])
+    with pytest.raises(ConfigError, match=r"\[0, 1\]; got -0.1"):
+        tpr_at_fpr([0, 1], [0.1, 0.2], -0.1)
+    with pytest.raises(ConfigError, match="not a number"):
+        balanced_accuracy([0, 1], [0.1, 0.2], float("nan"))

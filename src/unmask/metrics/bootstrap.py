@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
@@ -11,6 +12,26 @@ from numpy.typing import NDArray
 from unmask.errors import ConfigError, ShapeError
 
 Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number and how far it could be off.
+
+    Attributes:
+        value: the estimate from the items themselves.
+        low, high: the interval.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def degenerate(self) -> bool:
+        """The interval is a point: the items show no spread at all (no mistake among them, or all
+        scores alike). That is too little evidence for an interval, not certainty."""
+        return self.low == self.high
 
 
 def wilson(successes: int, trials: int, z: float = Z95) -> tuple[float, float]:

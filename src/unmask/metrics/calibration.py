@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,7 @@ from unmask.errors import ConfigError, ShapeError
 from unmask.metrics.bootstrap import wilson
 
 Floats = NDArray[np.float64]
+Binning = Literal["width", "mass"]
 
 
 def sigmoid(logits: ArrayLike) -> Floats:
@@ -154,18 +155,67 @@ def decision_parameters(
     }
 
 
+def _both_classes(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Floats, Floats]:
+    y, p = _checked(labels, probabilities, "probabilities")
+    if len(np.unique(y)) < 2:
+        raise ShapeError(
+            f"Calibration needs both classes; got {int((1 - y).sum())} reals and "
+            f"{int(y.sum())} fakes."
+        )
+    return y, p
+
+
 def expected_calibration_error(
-    labels: ArrayLike, probabilities: ArrayLike, bins: int = 15
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    bins: int = 15,
+    binning: Binning = "width",
 ) -> float:
-    """Mean gap between probability and frequency over equal-width bins (Guo et al. 2017).
+    """Mean gap between probability and frequency over bins, sum_b (n_b / N) |y_b - p_b|.
+
+    Args:
+        labels: (N,) of 0 and 1, both present.
+        probabilities: (N,) in [0, 1].
+        bins: number of bins.
+        binning: "width": bins of equal width (Guo et al. 2017); "mass": of equal numbers of items
+            (Nguyen & O'Connor 2015). Items of equal probability share a bin, that of the lowest
+            ranked of them, so that the order of the items does not matter; where many are tied
+            the bins' numbers differ.
 
     Raises:
-        ShapeError: shapes differ, or values that are no labels or probabilities.
+        ShapeError: shapes differ, values that are no labels or probabilities, or one class only.
+        ConfigError: fewer than one bin, or another binning.
+
+    >>> round(expected_calibration_error([0, 1, 1, 1], [0.1, 0.2, 0.8, 0.9], 2, "mass"), 3)
+    0.25
     """
-    y, p = _checked(labels, probabilities, "probabilities")
-    index = np.minimum((p * bins).astype(int), bins - 1)
-    total = sum(abs(y[index == b].sum() - p[index == b].sum()) for b in range(bins))
-    return float(total / len(y))
+    ones = np.ones((1, len(np.atleast_1d(np.asarray(labels)))))
+    return float(calibration_errors(labels, probabilities, ones, bins, binning)[0])
+
+
+def calibration_errors(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    weights: Floats,
+    bins: int = 15,
+    binning: Binning = "width",
+) -> Floats:
+    """`expected_calibration_error` of (B, N) weightings of the items at once, (B,)."""
+    y, p = _both_classes(labels, probabilities)
+    if bins < 1 or binning not in get_args(Binning):
+        raise ConfigError(f"ECE needs bins >= 1 of equal width or mass; got {bins}, {binning!r}.")
+    order = np.argsort(p, kind="stable")
+    p, gaps, w = p[order], (y - p)[order], weights[:, order]
+    if binning == "width":
+        index = np.broadcast_to((p * bins).astype(np.intp), w.shape)
+    else:
+        first = np.searchsorted(p, p)  # of the items tied with each
+        below = np.cumsum(w, axis=1)[:, first] - w[:, first]
+        index = (below * bins / w.sum(1, keepdims=True)).astype(np.intp)
+    # one bincount for all rows: each has its own run of bins
+    index = np.minimum(index, bins - 1) + bins * np.arange(len(w))[:, None]
+    sums = np.bincount(index.ravel(), (w * gaps).ravel(), minlength=bins * len(w))
+    return np.asarray(np.abs(sums.reshape(len(w), bins)).sum(1) / w.sum(1))
 
 
 def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
@@ -173,6 +223,9 @@ def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
 
     Raises:
         ShapeError: as for `expected_calibration_error`.
+
+    >>> round(brier([0, 1], [0.1, 0.6]), 3)
+    0.085
     """
-    y, p = _checked(labels, probabilities, "probabilities")
+    y, p = _both_classes(labels, probabilities)
     return float(np.mean((p - y) ** 2))

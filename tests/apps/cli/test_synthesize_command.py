@@ -200,3 +200,11 @@ def test_a_killed_command_continues(tmp_path: Path) -> None:
 
 def _lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def test_an_output_inside_the_input_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    done = run(tmp_path, tmp_path / "out", "--family", "self_blend")
+    assert done.exit_code == 2
+    assert "lies in IN" in done.stderr
+    assert not (tmp_path / "out").exists()

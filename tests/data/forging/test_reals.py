@@ -80,3 +80,11 @@ def test_folders_of_numbered_frames_are_one_video_each(tmp_path: Path) -> None:
     assert rows["identities"].to_list() == [["a"], ["a"], ["b"], ["b"]]
     assert rows["frame"].to_list() == [1, 2, 1, 2]
     assert rows["video_id"].n_unique() == 2
+
+
+def test_a_folder_with_an_index_is_refused_for_the_index(tmp_path: Path) -> None:
+    # its real and fake crops lie side by side: read as a folder, all would be real
+    (tmp_path / "index.parquet").write_bytes(b"not looked at")
+    (tmp_path / "crops").mkdir()
+    with pytest.raises(DatasetError, match=r"(?s)holds an index.*Give the index: .*index\.parquet"):
+        read_reals(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -33,7 +34,9 @@ def many(tmp_path_factory, write_clip, portrait_clip) -> Index:
     write_clip(root / "face.mp4", portrait_clip((0, PLACE), size=SIZE))
     write_clip(root / "none.mp4", [np.full((64, 64, 3), 90, np.uint8)] * 8)
     (root / "broken.mp4").write_bytes(b"no video")
-    names = ["broken" if i == 7 else "none" if i == 5 else "face" for i in range(COUNT)]
+    shutil.copy(root / "face.mp4", root / "fake.mp4")
+    faces = ("face", "fake")
+    names = ["broken" if i == 7 else "none" if i == 5 else faces[i % 2] for i in range(COUNT)]
     rows = [
         {
             "video_id": f"many/{'m' if i % 2 else 'real'}/raw/{i:02}",

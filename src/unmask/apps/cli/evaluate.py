@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Exit codes:
     0  every container cue is within the bound
-    1  one tells the classes apart: it is named
+    1  one tells the classes apart, over all fakes, or for certain (its whole interval is beyond
+       the bound) over those of one manipulation: it is named
     2  the command line, the index or the protocol cannot work
     3  some files could not be read; the others are within the bound
     4  too few could be read to say anything"""
 
+SHOWN = 5
+"""Unreadable files that are named one by one."""
 OF_PROTOCOL = ""
 """What `--audit` without an INDEX gives."""
 
@@ -247,10 +251,16 @@ def _conclude(sets: list[Audit]) -> int:
                 "(synthesize --launder, or a protocol that normalises).",
                 err=True,
             )
-        for item in done.unreadable:
-            click.echo(f"unmask: {done.name}: {item.path}: {item.message}", err=True)
+        for item in done.unreadable[:SHOWN]:
+            click.echo(f"unmask: {done.name}: {item.message}", err=True)
         if done.unreadable:
-            click.echo(f"unmask: {len(done.unreadable)} files could not be read.", err=True)
+            reasons = Counter(item.reason for item in done.unreadable)
+            told = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
+            click.echo(
+                f"unmask: {len(done.unreadable)} files could not be read ({told}); --out FILE and "
+                "--format json list them all. Paths are relative to the index's folder.",
+                err=True,
+            )
         if done.few and done.cues:
             click.echo(
                 f"unmask: {done.name}: only {done.reals} real and {done.fakes} fake videos or "

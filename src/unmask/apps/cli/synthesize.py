@@ -97,6 +97,11 @@ def synthesize(
             "No family of forgeries is named.",
             f"Add --family NAME, of: {', '.join(_known())}, all.",
         )
+    if reals.is_dir() and out.resolve().is_relative_to(reals.resolve()):
+        raise ConfigError(
+            f"OUT {out} lies in IN {reals}: its forgeries would be read as real pictures.",
+            "Nothing was written. Choose a folder outside IN.",
+        )
     from unmask.data.forging.reals import read_reals
 
     settings = _settings(families, given)

@@ -21,8 +21,9 @@ def read_reals(path: Path) -> Index:
     real: the first folder names the source, the file's name the identity, which decides the split.
 
     Raises:
-        DatasetError: nothing there, no real pictures, videos among them (`unmask prepare` makes
-            pictures), or an identity in two splits.
+        DatasetError: nothing there, a folder of `unmask prepare` or `unmask synthesize` (its index
+            is to be given), no real pictures, videos among them (`unmask prepare` makes pictures),
+            or an identity in two splits.
     """
     if path.is_dir():
         index = _read_folder(path)
@@ -36,6 +37,8 @@ def read_reals(path: Path) -> Index:
 
 
 def _read_folder(root: Path) -> Index:
+    if (root / "index.parquet").is_file():
+        raise folder.prepared(root)
     if (root / "fake").is_dir():
         return folder.read(root)
     return folder.read_reals(root / "real" if (root / "real").is_dir() else root, root)

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait as wait_for_any
 from pathlib import Path
 from types import TracebackType
@@ -159,6 +160,7 @@ class Crew:
 @contextmanager
 def _deaf() -> Iterator[None]:
     """Processes that start in here never get SIGINT."""
+    resource_tracker.ensure_running()  # to start it later would unblock the signal again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -30,7 +30,7 @@ REASONS: dict[str, str] = {
     "face_not_tracked": "the frame has faces, but not the one that was followed",
     "worker_crashed": "the process that prepared the video crashed",
     "mask_empty": "the mask of this fake says that nothing in the frame is manipulated",
-    "mask_elsewhere": "the manipulated pixels lie in none of the faces that were found or chosen",
+    "mask_elsewhere": "no manipulated pixel is in a chosen face (--face mask follows them)",
     "mask_unreadable": "the mask cannot be decoded",
     "mask_frame_missing": "the mask's video has no frame of that number",
     "mask_out_of_step": "the mask's video has other frames than the clip, at other times",

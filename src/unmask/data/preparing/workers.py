@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -104,6 +105,8 @@ class _Worker:
         self.ready = False
         self.process = _SPAWN.Process(target=_serve, args=(theirs, setup), daemon=True)
         # Ctrl-C goes to the whole foreground group; it is the parent's alone, from the start on.
+        # Starting the resource tracker unblocks it again, so that has to be over before.
+        resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self.process.start()
@@ -207,6 +210,7 @@ def _serve(connection: Connection, setup: Setup) -> None:
 
 
 def _leave(number: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough, also while it ends
     raise SystemExit(128 + number)
 
 

@@ -36,14 +36,17 @@ def read(path: Path) -> Index:
     """
     if not path.is_file():
         raise DatasetError(f"There is no index {path}.", LAYOUT)
-    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write the mark
-        reader = csv.DictReader(file)
-        absent = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
-        if absent:
-            raise DatasetError(
-                f"{path} has no column {', '.join(absent)}; found {reader.fieldnames}.", LAYOUT
-            )
-        rows = [_row(row, path, f"{path}:{reader.line_num}") for row in reader]
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write the mark
+            reader = csv.DictReader(file)
+            absent = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
+            if absent:
+                raise DatasetError(
+                    f"{path} has no column {', '.join(absent)}; found {reader.fieldnames}.", LAYOUT
+                )
+            rows = [_row(row, path, f"{path}:{reader.line_num}") for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{path} is not a CSV in UTF-8: {error}.", LAYOUT) from error
     if not rows:
         raise DatasetError(f"{path} lists no pictures.", LAYOUT)
     often = Counter((row["path"], row["frame"]) for row in rows)

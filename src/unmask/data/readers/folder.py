@@ -72,6 +72,8 @@ def read(root: Path) -> Index:
     """
     if not (root / "real").is_dir() or not (root / "fake").is_dir():
         found = ", ".join(sorted(p.name for p in root.iterdir())[:10]) if root.is_dir() else ""
+        if (root / "index.parquet").is_file():
+            raise prepared(root)
         raise DatasetError(
             f"{root} has no folders real/ and fake/; found {found or 'nothing'}.", LAYOUT
         )
@@ -94,6 +96,14 @@ def read(root: Path) -> Index:
     if not rows:
         raise DatasetError(f"{root} lists no pictures.", LAYOUT)
     return index_of(root, rows)
+
+
+def prepared(root: Path) -> DatasetError:
+    """What to say of a folder whose labels stand in an index."""
+    return DatasetError(
+        f"{root} holds an index, which says what is real and what is fake; its folders do not.",
+        f"Give the index: {root / 'index.parquet'}",
+    )
 
 
 def read_reals(base: Path, root: Path) -> Index:
