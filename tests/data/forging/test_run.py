@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -21,7 +21,6 @@ from unmask.data.forging.run import synthesize
 from unmask.data.index import Index, index_of, read_index
 from unmask.errors import ConfigError, DatasetError
 from unmask.faces import MTCNNDetector, crop_face, find_faces
-from unmask.media import try_decode
 from unmask.synthesis.autoencoder_swap import PEOPLE
 from unmask.synthesis.families import SPECS, FamilySpec
 from unmask.types import Frame
@@ -68,25 +67,6 @@ def made(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = synthesize(read_reals(table(folder, ROWS)), out, make_settings(families=FAMILIES))
     assert done.index == out / "index.parquet"
     return out
-
-
-class InThisProcess:
-    """Decodes without a process of its own, which takes a second to start."""
-
-    def __init__(self, *_: object, **__: object) -> None: ...
-
-    def __enter__(self) -> InThisProcess:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def map(self, paths: list[str]) -> Iterator[object]:
-        return (try_decode(path, max_frames=1) for path in paths)
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "DecodePool", InThisProcess)
 
 
 def files(out: Path) -> dict[str, bytes]:

@@ -4,42 +4,23 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from unmask.data.forging import workers
 from unmask.data.forging.forgery import make_settings
 from unmask.data.forging.reals import read_reals
 from unmask.data.forging.run import synthesize
 from unmask.data.forging.specimens import specimens
 from unmask.data.index import Index
 from unmask.errors import DatasetError
-from unmask.media import try_decode
 
 PICTURES = Path(__file__).parents[1]
 
 
-class InThisProcess:
-    """Decodes without a process of its own, which takes a second to start."""
-
-    def __init__(self, *_: object, **__: object) -> None: ...
-
-    def __enter__(self) -> InThisProcess:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def map(self, paths: list[str]) -> Iterator[object]:
-        return (try_decode(path, max_frames=1) for path in paths)
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "DecodePool", InThisProcess)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture

@@ -238,8 +238,8 @@ def test_unknown_people_are_parted_by_the_data_sets_own_split_only() -> None:
     unsplit = [r | {"split": None, "dataset": "again"} for r in rows if r["split"] == "test"]
     anything = [{"dataset": "again", "label": label} for label in (0, 1)]
     same = plain(tests={"unseen": anything}, same_people=[["home", "again"]])
-    message = refused(parted, same, again=unsplit)
-    assert "train and test unseen both have items of home, and it is not known who" in message
+    told = "train and test unseen both have items of home, and it is not known who"
+    assert told in refused(parted, same, again=unsplit)
 
 
 def test_an_index_of_another_data_set_is_refused() -> None:
@@ -360,9 +360,6 @@ def test_pictures_below_the_window_are_left_out_and_counted() -> None:
     assert len(found.train) == 2 * EACH - 1
     scaled = plain(normalise={"side": 128, "size": "scale"})
     assert len(resolve(scaled, {"home": index(rows)}).train) == 2 * EACH
-
-
-# --- what does not fit ------------------------------------------------------------------------
 
 
 def test_a_missing_index_is_named() -> None:
