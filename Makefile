@@ -42,7 +42,7 @@ unit: $(VENV)/.dev
 
 lock: $(BIN)/uv
 	printf 'uv\n' | $(UV) pip compile --quiet --universal --python-version 3.11 --all-extras \
-	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	  --no-annotate --no-header \
 	  pyproject.toml - --output-file requirements.lock
 
 examples: $(VENV)/.dev

@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,7 @@ def prepare_crops(
 
 def _write(items: Sequence[Item], base: Path, progress: Callable[[int], None] | None) -> None:
     """Crop every picture; pixels go to the disk as they come, for a data set's fit no memory."""
-    detector = _Once()
+    detector = cache(MTCNNDetector)  # loaded when a picture first needs it
     kept: list[int] = []
     sides: list[int] = []
     landmarks: list[list[list[float]]] = []
@@ -118,17 +119,6 @@ def _write(items: Sequence[Item], base: Path, progress: Callable[[int], None] | 
     _as_npy(raw, base.with_suffix(".npy"))
     meta = {"kept": kept, "sides": sides, "landmarks": landmarks, "dropped": dict(dropped)}
     base.with_suffix(".json").write_text(json.dumps(meta), "utf-8")
-
-
-class _Once:
-    """A detector that is loaded when it is first needed."""
-
-    def __init__(self) -> None:
-        self._loaded: FaceDetector | None = None
-
-    def __call__(self) -> FaceDetector:
-        self._loaded = self._loaded or MTCNNDetector()
-        return self._loaded
 
 
 def _cropped(item: Item, detector: Callable[[], FaceDetector]) -> Cropped | str:

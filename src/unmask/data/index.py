@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from unmask.data.atomic import replacing
 from unmask.errors import DatasetError
 
+INDEX_FILE = "index.parquet"
+"""Its name in a folder that unmask made."""
 SPLITS = ("train", "val", "test")
 
 SCHEMA: dict[str, Any] = {
@@ -65,6 +68,8 @@ REQUIRED = ("video_id", "path", "label", "dataset", "manipulation", "source", "i
 class Index:
     """A checked table and the folder its paths are relative to.
 
+    `checked` is for a table that is known to be sound, as some rows of one that is.
+
     Raises:
         DatasetError: as `check` says.
     """
@@ -72,8 +77,11 @@ class Index:
     root: Path
     table: pl.DataFrame
 
-    def __post_init__(self) -> None:
-        check(self.table, str(self.root))
+    checked: InitVar[bool] = False
+
+    def __post_init__(self, checked: bool) -> None:
+        if not checked:
+            check(self.table, str(self.root))
 
     def __len__(self) -> int:
         return self.table.height
@@ -84,7 +92,7 @@ class Index:
 
     def where(self, condition: pl.Expr) -> Index:
         """The rows for which a polars expression is true."""
-        return Index(self.root, self.table.filter(condition))
+        return Index(self.root, self.table.filter(condition), checked=True)
 
 
 def video_id(dataset: str, manipulation: str, compression: str, stem: str) -> str:
@@ -222,9 +230,8 @@ def write_index(index: Index, path: Path) -> None:
     """
     if path.parent.resolve() != index.root.resolve():
         raise DatasetError(f"An index of {index.root} must lie in that folder; got {path}.")
-    part = path.with_name(path.name + ".part")
-    index.table.write_parquet(part, compression="zstd", statistics=False)
-    part.replace(path)
+    with replacing(path) as part:
+        index.table.write_parquet(part, compression="zstd", statistics=False)
 
 
 def read_index(path: Path) -> Index:
@@ -240,4 +247,4 @@ def read_index(path: Path) -> Index:
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DatasetError(f"{path} is not a Parquet file: {error}.") from error
     check(table, str(path))  # `Index` would name the folder, not the file
-    return Index(path.parent, table)
+    return Index(path.parent, table, checked=True)

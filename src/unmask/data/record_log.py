@@ -12,6 +12,12 @@ from pydantic import BaseModel, ValidationError
 
 from unmask.errors import DatasetError
 
+PASSING = frozenset(
+    {"missing", "permission_denied", "timeout", "out_of_memory", "decoder_crashed"}
+    | {"internal_error"}
+)
+"""Reasons for a failure that may not hold the next time; such work is done again."""
+
 R = TypeVar("R", bound=BaseModel)
 
 

@@ -279,9 +279,10 @@ def _report(
     values = [found[i][name] for i in keep]
     labels = table["label"].to_numpy().astype(int)[keep]
     enough = not cue.found_only or min(int((labels == side).sum()) for side in (0, 1)) >= FOUND
-    ranked = _ranked(values, labels, _groups(table[keep]), draws) if enough else None
+    groups = _groups(table[keep])
+    ranked = _ranked(values, labels, groups, draws) if enough else None
     judged = cue.kind == "container" and enough
-    held_out = _held_out(values, labels, table[keep], draws) if judged else None
+    held_out = _held_out(values, labels, table[keep], groups, draws) if judged else None
     gaps = [abs(ranked.value - 0.5)] if ranked else []
     gaps += [max(0.0, held_out.value - 0.5)] if held_out else []
     beyond = [m.low > 0.5 + bound for m in (ranked, held_out) if m]
@@ -327,7 +328,11 @@ def _ranked(
 
 
 def _held_out(
-    values: Sequence[Value], labels: _Integers, table: pl.DataFrame, draws: int
+    values: Sequence[Value],
+    labels: _Integers,
+    table: pl.DataFrame,
+    groups: Sequence[str],
+    draws: int,
 ) -> Measured | None:
     """AUC of the share of fakes among others of the same value; None with too few videos."""
     videos = table["video_id"].to_list()
@@ -347,7 +352,7 @@ def _held_out(
                 pairs += weight
         return total / pairs if pairs else 0.5
 
-    return _with_interval(within_folds, labels, _groups(table), draws, held.rates - held.prior)
+    return _with_interval(within_folds, labels, groups, draws, held.rates - held.prior)
 
 
 def _with_interval(

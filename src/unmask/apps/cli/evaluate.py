@@ -107,9 +107,9 @@ def evaluate(
         document = _audit(resolved.sets(), name, step, bound, sample)
     text = json.dumps(document.model_dump(by_alias=True), indent=2) + "\n"
     if out is not None:
-        part = out.with_name(out.name + ".part")
-        part.write_text(text, "utf-8")
-        part.replace(out)
+        from unmask.data.atomic import replace_text
+
+        replace_text(out, text)
     if style == "json":
         click.echo(text, nl=False)
     else:

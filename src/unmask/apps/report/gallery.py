@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +16,8 @@ from PIL import Image
 
 from unmask import __version__
 from unmask.apps.report import numbers
-from unmask.apps.report.pictures import Picture
+from unmask.apps.report.pictures import Picture, encoded, shrunk
+from unmask.apps.report.writer import source_hash
 from unmask.data.forging.specimens import Exhibit
 from unmask.data.forging.workshop import Specimen
 from unmask.errors import ConfigError
@@ -107,7 +105,7 @@ def write_gallery(path: Path, exhibits: Sequence[Exhibit], *, command: Sequence[
         smoothing=SMOOTHING,
         clip=SPECTRUM_CLIP,
         style=Markup(style),
-        policy=f"default-src 'none'; img-src data:; style-src {_source_hash(style)}; "
+        policy=f"default-src 'none'; img-src data:; style-src {source_hash(style)}; "
         "base-uri 'none'; form-action 'none'",
     )
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -194,17 +192,4 @@ def spectra(source: UInt8Image, fake: UInt8Image) -> tuple[UInt8Image, UInt8Imag
 
 
 def _jpeg(image: UInt8Image) -> Picture:
-    picture = Image.fromarray(image)
-    if max(picture.size) > SIDE:
-        scale = SIDE / max(picture.size)
-        size = (round(picture.width * scale), round(picture.height * scale))
-        picture = picture.resize(size, Image.Resampling.LANCZOS)
-    data = io.BytesIO()
-    picture.save(data, "JPEG", quality=88)
-    uri = "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
-    return Picture(uri, picture.width, picture.height)
-
-
-def _source_hash(source: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
-    return f"'sha256-{digest}'"
+    return encoded(shrunk(Image.fromarray(image), SIDE), "JPEG", quality=88)

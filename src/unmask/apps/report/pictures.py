@@ -47,7 +47,7 @@ class Labelled:
 
 def key_frame(frame: Frame, boxes: Sequence[Labelled]) -> Picture:
     """The frame at most `FRAME_SIDE` long, with every box and its label drawn into it."""
-    image = _shrunk(Image.fromarray(frame.image), FRAME_SIDE)
+    image = shrunk(Image.fromarray(frame.image), FRAME_SIDE)
     scale = image.width / frame.size[0]
     draw = ImageDraw.Draw(image)
     line = max(2, round(max(image.size) / 320))
@@ -63,7 +63,7 @@ def key_frame(frame: Frame, boxes: Sequence[Labelled]) -> Picture:
 
 def crop(item: Crop) -> Picture:
     """The crop, at most `CROP_SIDE` wide."""
-    return _jpeg(_shrunk(Image.fromarray(item.image), CROP_SIDE), quality=90)
+    return _jpeg(shrunk(Image.fromarray(item.image), CROP_SIDE), quality=90)
 
 
 def heat_layer(heatmap: FloatArray) -> Picture:
@@ -73,13 +73,13 @@ def heat_layer(heatmap: FloatArray) -> Picture:
         heatmap: (S, S) float32 in [0, 1]; values outside are clipped, not-a-number counts as 0.
     """
     heat = np.clip(np.nan_to_num(heatmap, nan=0.0), 0.0, 1.0)
-    grey = _shrunk(Image.fromarray(np.rint(255 * heat).astype(np.uint8)), CROP_SIDE)
+    grey = shrunk(Image.fromarray(np.rint(255 * heat).astype(np.uint8)), CROP_SIDE)
     levels = np.rint(np.asarray(grey) / 255 * (HEAT_LEVELS - 1)).astype(np.uint8)
     ramp = np.linspace(0.0, 1.0, HEAT_LEVELS)
     image = Image.fromarray(levels)
     image.putpalette(b"".join(bytes(heat_colour(v)) for v in ramp))
     opacity = np.rint(255 * 0.8 * np.minimum(1.0, ramp / 0.6)).astype(np.uint8)
-    return _encoded(image, "PNG", transparency=opacity.tobytes(), optimize=True)
+    return encoded(image, "PNG", transparency=opacity.tobytes(), optimize=True)
 
 
 def heat_colour(value: float) -> tuple[int, int, int]:
@@ -108,10 +108,11 @@ def residual(values: FloatArray) -> tuple[Picture, float]:
     reach = float(np.quantile(np.abs(clean), 0.99))
     gain = max((g for g in GAINS if g * reach <= 127.5), default=GAINS[0])
     grey = np.clip(np.rint(127.5 + gain * clean), 0, 255).astype(np.uint8)
-    return _encoded(Image.fromarray(grey), "PNG", optimize=True), gain
+    return encoded(Image.fromarray(grey), "PNG", optimize=True), gain
 
 
-def _shrunk(image: Image.Image, side: int) -> Image.Image:
+def shrunk(image: Image.Image, side: int) -> Image.Image:
+    """At most `side` pixels long; smaller ones stay."""
     scale = side / max(image.size)
     if scale >= 1:
         return image
@@ -150,10 +151,11 @@ def _label(
 
 
 def _jpeg(image: Image.Image, quality: int) -> Picture:
-    return _encoded(image, "JPEG", quality=quality, optimize=True, progressive=True)
+    return encoded(image, "JPEG", quality=quality, optimize=True, progressive=True)
 
 
-def _encoded(image: Image.Image, kind: str, **options: object) -> Picture:
+def encoded(image: Image.Image, kind: str, **options: object) -> Picture:
+    """As a data URI; `kind` and options are those of Pillow's `save`."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")

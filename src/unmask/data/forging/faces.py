@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from unmask.data.forging.forgery import MARGIN, Found, Settings, Source, flat
+from unmask.data.crops import MARGIN
+from unmask.data.forging.forgery import Found, Settings, Source, flat
 from unmask.data.preparing.follow import holds_centre, into_crop
 from unmask.errors import ShapeError
 from unmask.faces import FaceDetector, crop_face, find_faces

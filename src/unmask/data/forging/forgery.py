@@ -10,15 +10,14 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.random import Generator
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from unmask.data.record_log import PASSING
+from unmask.data.settings import HashedSettings
 from unmask.errors import ConfigError
 from unmask.results import REASONS as MEDIA_REASONS
 from unmask.synthesis.families import parse_family
 from unmask.synthesis.landmarks import LandmarkSource
-
-MARGIN = 1.3
-"""Side of a crop relative to the face's, as everywhere."""
 
 REASONS: dict[str, str] = {
     **MEDIA_REASONS,
@@ -29,10 +28,7 @@ REASONS: dict[str, str] = {
 }
 """Why a picture, or a picture in one family, gave no forgery, with its meaning for a person."""
 
-RETRIED = frozenset(
-    {"missing", "permission_denied", "timeout", "out_of_memory", "decoder_crashed"}
-    | {"internal_error", "changed_meanwhile"}
-)
+RETRIED = PASSING | {"changed_meanwhile"}
 """Reasons that may not hold the next time."""
 
 
@@ -40,7 +36,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Settings(_Model):
+class Settings(HashedSettings):
     """Settings of `unmask synthesize`. Two folders with the same hash were made alike."""
 
     format: Literal[1] = 1
@@ -70,12 +66,6 @@ class Settings(_Model):
             raise ConfigError(f"A family is named twice: {', '.join(names)}.")
         return names
 
-    @property
-    def sha256(self) -> str:
-        """Hash of the settings as JSON with sorted keys and no spaces."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
-
 
 def make_settings(**given: Any) -> Settings:
     """Settings by name; the others have their defaults.
@@ -83,11 +73,7 @@ def make_settings(**given: Any) -> Settings:
     Raises:
         ConfigError: an unknown name, a value out of range, or no such family.
     """
-    try:
-        return Settings.model_validate(given)
-    except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise ConfigError(f"These settings cannot be: {'; '.join(lines)}.") from error
+    return Settings.of(**given)
 
 
 class Source(_Model):

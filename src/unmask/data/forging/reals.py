@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from unmask.data.index import Index, read_index
+from unmask.data.index import INDEX_FILE, Index, read_index
 from unmask.data.readers import csv_table, folder
 from unmask.data.readers.layout import VIDEO_SUFFIXES
 from unmask.errors import DatasetError
@@ -37,7 +37,7 @@ def read_reals(path: Path) -> Index:
 
 
 def _read_folder(root: Path) -> Index:
-    if (root / "index.parquet").is_file():
+    if (root / INDEX_FILE).is_file():
         raise folder.prepared(root)
     if (root / "fake").is_dir():
         return folder.read(root)
@@ -77,4 +77,4 @@ def drawn(reals: Index, limit: int | None, seed: int) -> Index:
 
     keys = [lot(row) for row in reals.table.select("video_id", "frame", "path").iter_rows()]
     kept = sorted(sorted(range(len(keys)), key=keys.__getitem__)[:limit])
-    return Index(reals.root, reals.table[kept])
+    return Index(reals.root, reals.table[kept], checked=True)

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import torch
 
+from unmask.data.atomic import replace_text
 from unmask.data.forging.forgery import REASONS, Forged, Found, Settings
 from unmask.data.forging.plan import Input, Plan
-from unmask.data.preparing.profile import replace_text
 
 REPORT_FILE = "synthesis.json"
 

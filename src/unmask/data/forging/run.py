@@ -19,20 +19,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from unmask.data.atomic import replace_text
 from unmask.data.forging.forgery import Forged, Found, Settings, Task
 from unmask.data.forging.plan import Input, inputs_of, plan_of
 from unmask.data.forging.reals import drawn
 from unmask.data.forging.report import Report, write_report
 from unmask.data.forging.workers import Crew, Setup
-from unmask.data.index import Index, index_of, video_id, write_index
-from unmask.data.preparing.profile import replace_text
+from unmask.data.index import INDEX_FILE, Index, index_of, video_id, write_index
 from unmask.data.record_log import RecordLog
 from unmask.errors import DatasetError
 from unmask.media import Limits
 from unmask.synthesis.families import parse_family
 
 DATASET = "synthetic"
-INDEX_FILE, SETTINGS_FILE = "index.parquet", "settings.json"
+SETTINGS_FILE = "settings.json"
 GALLERY_FILE = "gallery.html"
 """May be there before: it is made by itself too."""
 FACES_FILE, FORGERIES_FILE = "faces.jsonl", "forgeries.jsonl"

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
-from multiprocessing.connection import wait as wait_for_any
 from pathlib import Path
 from types import TracebackType
 
 from unmask.data.forging.faces import find_face
 from unmask.data.forging.forgery import Forged, Found, Settings, Source, Task
 from unmask.data.forging.workshop import Workshop
+from unmask.data.processes import end_with_parent, one_thread, without_interrupts
 from unmask.errors import DatasetError, UnmaskError
 from unmask.faces import FaceDetector, MTCNNDetector
 from unmask.media import DecodePool, Failure, Limits, Media
@@ -65,20 +62,9 @@ class Bench:
 
 @contextmanager
 def bench(setup: Setup) -> Iterator[Bench]:
-    """A bench of this process, with one thread: processes are the parallelism, and the number of
-    threads may change the last bit of a landmark."""
-    import cv2
-    import torch
-
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    try:
-        with DecodePool(1, max_frames=1, limits=setup.limits) as pool:
-            yield Bench(setup, pool, MTCNNDetector())
-    finally:
-        torch.set_num_threads(before[0])
-        cv2.setNumThreads(before[1])
+    """A bench of this process, with one thread."""
+    with one_thread(), DecodePool(1, max_frames=1, limits=setup.limits) as pool:
+        yield Bench(setup, pool, MTCNNDetector())
 
 
 class Crew:
@@ -141,8 +127,7 @@ class Crew:
                 piece = next(waiting, None)
                 if piece is None:
                     break
-                # Ctrl-C goes to the whole foreground group; it is the parent's alone
-                with _deaf():
+                with without_interrupts():
                     running.add(pool.submit(_do, piece))
             if not running:
                 return
@@ -157,34 +142,15 @@ class Crew:
         return pool
 
 
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes that start in here never get SIGINT."""
-    resource_tracker.ensure_running()  # to start it later would unblock the signal again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 _HERE: list[Bench] = []
 """The bench of a working process, open until the process ends."""
 _OPEN = ExitStack()
 
 
 def _begin(setup: Setup) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     _HERE.append(_OPEN.enter_context(bench(setup)))
 
 
 def _do(work: Source | Task) -> Found | Forged:
     return _HERE[0].do(work)
-
-
-def _end_with_parent() -> None:
-    """A parent that was killed cannot end its processes: they watch for it themselves."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait_for_any([parent.sentinel])
-        os._exit(1)

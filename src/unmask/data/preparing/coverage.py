@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from unmask.data.atomic import replace_text
 from unmask.data.preparing.journal import Record
-from unmask.data.preparing.profile import replace_text
 from unmask.results import REASONS as MEDIA_REASONS
 
 COVERAGE_FILE, LOSSES_FILE = "coverage.json", "coverage.jsonl"

@@ -7,14 +7,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from unmask.data.record_log import RecordLog
+from unmask.data.record_log import PASSING, RecordLog
 
 JOURNAL_FILE = "records.jsonl"
 
-RETRIED = frozenset(
-    {"missing", "permission_denied", "timeout", "out_of_memory"}
-    | {"decoder_crashed", "worker_crashed", "internal_error"}
-)
+RETRIED = PASSING | {"worker_crashed"}
 """Reasons that may not hold the next time: a video with one of them is done again."""
 
 

@@ -9,9 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from unmask.errors import ConfigError, DatasetError
+from unmask.data.atomic import replace_text
+from unmask.data.settings import HashedSettings
+from unmask.errors import DatasetError
 
 PROFILE_FILE = "profile.json"
 
@@ -24,10 +26,8 @@ def _detector_weights() -> str:
     return hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
-class Profile(BaseModel):
+class Profile(HashedSettings):
     """Settings of `unmask prepare`. Two folders with the same hash were prepared alike."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal[1] = 1
     """Of the folder; a change in how crops are cut or kept raises it."""
@@ -43,12 +43,6 @@ class Profile(BaseModel):
     detector_sha256: str = Field(default_factory=_detector_weights, pattern="^[0-9a-f]{64}$")
     """Of the detector's weights."""
 
-    @property
-    def sha256(self) -> str:
-        """Hash of the settings as JSON with sorted keys and no spaces."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
-
 
 def make_profile(**settings: Any) -> Profile:
     """A profile from settings by name; the others have their defaults.
@@ -56,11 +50,7 @@ def make_profile(**settings: Any) -> Profile:
     Raises:
         ConfigError: an unknown name or a value out of range, each with its name.
     """
-    try:
-        return Profile.model_validate(settings)
-    except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise ConfigError(f"These settings cannot be: {'; '.join(lines)}.") from error
+    return Profile.of(**settings)
 
 
 def claim(out: Path, profile: Profile, dataset: str) -> None:
@@ -99,10 +89,3 @@ def _check_claim(path: Path, wanted: dict[str, Any]) -> None:
         raise DatasetError(
             f"{path.parent} was prepared with another profile: {'; '.join(told) or digest}.", hint
         )
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, "utf-8")
-    part.replace(path)

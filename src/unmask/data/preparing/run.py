@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from unmask.data.index import Index, index_of, write_index
+from unmask.data.index import INDEX_FILE, Index, index_of, write_index
 from unmask.data.preparing.coverage import Coverage, cover, write_coverage
 from unmask.data.preparing.journal import JOURNAL_FILE, Journal, Record
 from unmask.data.preparing.profile import Profile, claim
@@ -30,8 +30,6 @@ from unmask.data.preparing.shots import Part, Unit
 from unmask.data.preparing.workers import Setup, run_units
 from unmask.errors import ConfigError, DatasetError
 from unmask.media import Limits
-
-INDEX_FILE = "index.parquet"
 
 
 @dataclass(frozen=True, slots=True)

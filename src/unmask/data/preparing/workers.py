@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import threading
-import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -19,11 +16,11 @@ from unmask.data.preparing.journal import Note, Record
 from unmask.data.preparing.profile import Profile
 from unmask.data.preparing.shots import Unit
 from unmask.data.preparing.video import VideoMaker
+from unmask.data.processes import END_SECONDS, end_with_parent, one_thread, without_interrupts
 from unmask.errors import DatasetError, UnmaskError
 from unmask.media import DecodePool, Failure, Limits, Media
 
 _SPAWN = multiprocessing.get_context("spawn")
-_END_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,7 @@ def run_units(units: Sequence[Unit], setup: Setup, jobs: int) -> Generator[Recor
     if min(jobs, len(units)) > 1:
         yield from _in_processes(units, setup, jobs)
     elif units:
-        with _one_thread(), _maker(setup) as maker:
+        with one_thread(), _maker(setup) as maker:
             for unit in units:
                 try:
                     yield maker.make(unit)
@@ -62,21 +59,6 @@ def _unwritable(out: Path, error: OSError) -> DatasetError:
     return DatasetError(
         f"Crops cannot be written to {out}: {error}.", "Make room, then run the same command again."
     )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    import cv2
-    import torch
-
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        cv2.setNumThreads(before[1])
 
 
 @contextmanager
@@ -104,14 +86,8 @@ class _Worker:
         self.unit: Unit | None = None
         self.ready = False
         self.process = _SPAWN.Process(target=_serve, args=(theirs, setup), daemon=True)
-        # Ctrl-C goes to the whole foreground group; it is the parent's alone, from the start on.
-        # Starting the resource tracker unblocks it again, so that has to be over before.
-        resource_tracker.ensure_running()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with without_interrupts():
             self.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def give(self, unit: Unit) -> None:
@@ -122,7 +98,7 @@ class _Worker:
     def end(self) -> int | None:
         """End it and the decoding process it has; returns its exit status."""
         self.process.terminate()
-        self.process.join(_END_SECONDS)
+        self.process.join(END_SECONDS)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
@@ -165,7 +141,7 @@ def _hear(worker: _Worker, setup: Setup) -> Record | None:
         kind, content = worker.connection.recv()
     except (EOFError, OSError):
         with suppress(OSError):
-            worker.process.join(_END_SECONDS)  # the pipe closes a moment before the end
+            worker.process.join(END_SECONDS)  # the pipe closes a moment before the end
         status = worker.end()
         if not worker.ready:
             raise UnmaskError(
@@ -192,8 +168,8 @@ def _crashed(unit: Unit, setup: Setup, status: int | None) -> Record:
 def _serve(connection: Connection, setup: Setup) -> None:
     """The process: takes units, gives records, and ends with its parent."""
     signal.signal(signal.SIGTERM, _leave)  # so that the decoding process is ended too
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    with suppress(EOFError, BrokenPipeError), _one_thread(), _maker(setup) as maker:
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    with suppress(EOFError, BrokenPipeError), one_thread(), _maker(setup) as maker:
         connection.send(("ready", None))
         while True:
             unit = connection.recv()
@@ -212,14 +188,3 @@ def _serve(connection: Connection, setup: Setup) -> None:
 def _leave(number: int, frame: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough, also while it ends
     raise SystemExit(128 + number)
-
-
-def _end_with_parent() -> None:
-    """A parent that was killed cannot end its processes: they watch for it themselves."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-    wait([parent.sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(_END_SECONDS)
-    os._exit(1)

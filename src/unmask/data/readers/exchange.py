@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from unmask.data.atomic import replace_text
 from unmask.data.index import SPLITS, Index, index_of, relative, video_id
 from unmask.data.readers.layout import mismatch, numbered, read_json, still_codec
 from unmask.errors import DatasetError
@@ -191,9 +192,7 @@ def write_exchange(
             if row[column] is not None:
                 entry.setdefault(key, []).append(_path(index, row[column], path))
     for target, value in ((path, tree), (_labels_file(path), dict(sorted(used.items())))):
-        part = target.with_name(target.name + ".part")
-        part.write_text(json.dumps(value, indent=1), "utf-8")
-        part.replace(target)
+        replace_text(target, json.dumps(value, indent=1))
     return used
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from unmask.data.index import Index, index_of, relative, video_id
+from unmask.data.index import INDEX_FILE, Index, index_of, relative, video_id
 from unmask.data.readers.layout import (
     STILL_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -72,7 +72,7 @@ def read(root: Path) -> Index:
     """
     if not (root / "real").is_dir() or not (root / "fake").is_dir():
         found = ", ".join(sorted(p.name for p in root.iterdir())[:10]) if root.is_dir() else ""
-        if (root / "index.parquet").is_file():
+        if (root / INDEX_FILE).is_file():
             raise prepared(root)
         raise DatasetError(
             f"{root} has no folders real/ and fake/; found {found or 'nothing'}.", LAYOUT
@@ -102,7 +102,7 @@ def prepared(root: Path) -> DatasetError:
     """What to say of a folder whose labels stand in an index."""
     return DatasetError(
         f"{root} holds an index, which says what is real and what is fake; its folders do not.",
-        f"Give the index: {root / 'index.parquet'}",
+        f"Give the index: {root / INDEX_FILE}",
     )
 
 
