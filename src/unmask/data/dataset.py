@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import overload
 
 import cv2
 import numpy as np
@@ -34,6 +35,10 @@ class PairSettings:
         laundering: what both halves of a pair go through.
         soften_real_p: chance that the real half alone is softened, so that softness is no cue.
         ramp_epochs: epochs over which laundering comes in, from clean traces to full strength.
+        forged: the families of `TRAINING_FAMILIES` are forged from the reals, anew every time;
+            otherwise they too are fakes of the index, like any other name.
+        random_grid: JPEG's grid and the window lie anywhere; otherwise blocks of both begin where
+            the window's do, as where nobody cares.
     """
 
     families: Mapping[str, float]
@@ -41,6 +46,8 @@ class PairSettings:
     laundering: LaunderingPolicy = field(default_factory=LaunderingPolicy)
     soften_real_p: float = 0.2
     ramp_epochs: int = 4
+    forged: bool = True
+    random_grid: bool = True
 
 
 class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
@@ -63,17 +70,21 @@ class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
         self, crops: Crops, spec: InputSpec, settings: PairSettings, *, seed: int, repeats: int = 1
     ) -> None:
         self.crops, self.spec, self.settings, self.seed = crops, spec, settings, seed
+        self.laundering = settings.laundering
+        if not settings.random_grid:
+            self.laundering = replace(self.laundering, aligned_p=1.0)
         self.epoch = 0
         train = crops.where(lambda item: item.split == "train")
         self.reals = [i for i in train if crops.items[i].label == 0] * repeats
+        made = TRAINING_FAMILIES if settings.forged else {}
         self.pools = {
-            name: [i for i in train if crops.items[i].generator == name]
+            name: [i for i in train if is_of(crops.items[i].generator, name)]
             for name in settings.families
-            if name not in TRAINING_FAMILIES
+            if name not in made
         }
         empty = [name for name, pool in self.pools.items() if not pool]
         if empty or not self.reals:
-            known = sorted({*TRAINING_FAMILIES, *(i.generator for i in crops.items if i.generator)})
+            known = sorted({*made, *(i.generator for i in crops.items if i.generator)})
             raise ConfigError(
                 f"No training items for {', '.join(empty) or 'the real class'}.",
                 f"Families that can be trained on with this index: {', '.join(known)}.",
@@ -107,10 +118,14 @@ class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
         strength = min(1.0, self.epoch / ramp) if ramp else 1.0
         if rng.random() < self.settings.soften_real_p:
             real = soften(real, rng)
-        chain = self.settings.laundering.draw(rng, strength)
+        chain = self.laundering.draw(rng, strength)
         offset = (float(rng.random()), float(rng.random()))
         flip = rng.random() < 0.5
-        views = [to_views(chain(image), self.spec, offset=offset) for image in (real, fake)]
+        align = not self.settings.random_grid
+        views = [
+            to_views(chain(image), self.spec, offset=offset, aligned=align)
+            for image in (real, fake)
+        ]
         return {
             **_as_tensors(views, flip),
             "label": torch.tensor([0, 1]),
@@ -128,6 +143,11 @@ class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
         face, points = _bounded(face, points, rng)
         fake, _ = TRAINING_FAMILIES[family](face, dense_landmarks(points), rng)
         return face, fake
+
+
+def is_of(generator: str, name: str) -> bool:
+    """Whether a generator of an index is `name`, or a kind of that family: `inpaint-telea`."""
+    return generator == name or generator.startswith(f"{name}-")
 
 
 def _bounded(face: UInt8Image, points: FloatArray, rng: Generator) -> tuple[UInt8Image, FloatArray]:
@@ -162,19 +182,62 @@ def _as_tensors(views: Sequence[Views], flip: bool) -> dict[str, torch.Tensor]:
     }
 
 
+class MadeViews(Sequence[Views]):
+    """Views made on demand; all sets together keep at most `ROOM` bytes of them.
+
+    Args:
+        indices: of the crops.
+        make: index of a crop -> its views; always the same.
+    """
+
+    ROOM = 4 << 30
+    kept = 0
+
+    def __init__(self, indices: Sequence[int], make: Callable[[int], Views]) -> None:
+        self.indices, self.make = indices, make
+        self.cache: dict[int, Views] = {}
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, place: int) -> Views: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Views]: ...
+
+    def __getitem__(self, place: int | slice) -> Views | list[Views]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        index = self.indices[place]
+        views = self.cache.get(index)
+        if views is None:
+            views = self.make(index)
+            size = sum(view.nbytes for view in views.values())
+            if MadeViews.kept + size <= self.ROOM:
+                MadeViews.kept += size
+                self.cache[index] = views
+        return views
+
+    def __del__(self) -> None:
+        MadeViews.kept -= sum(
+            view.nbytes for views in self.cache.values() for view in views.values()
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class ScoringSet:
     """Pictures to be scored once, in a fixed order.
 
     Attributes:
         name: `real`, a family, or a control such as `real/blurred`.
-        views: one per picture.
+        views: one per picture, made when they are asked for and kept while there is room.
         label: 0 or 1, the same for all.
         sources, identities: one per picture.
     """
 
     name: str
-    views: list[Views]
+    views: Sequence[Views]
     label: int
     sources: list[str]
     identities: list[str]
@@ -197,7 +260,16 @@ CONTROLS: dict[str, Change] = {
 much more than that is flagged as `too_blurry` (see faces.quality) and gets no verdict."""
 
 
-def scoring_sets(crops: Crops, spec: InputSpec, split: str, *, seed: int = 0) -> list[ScoringSet]:
+def scoring_sets(
+    crops: Crops,
+    spec: InputSpec,
+    split: str,
+    *,
+    seed: int = 0,
+    forged: bool = True,
+    controls: bool = True,
+    families: Sequence[str] = (),
+) -> list[ScoringSet]:
     """Reals, every family of fakes and the controls of one split, all laundered alike.
 
     Args:
@@ -205,16 +277,22 @@ def scoring_sets(crops: Crops, spec: InputSpec, split: str, *, seed: int = 0) ->
         spec: the network's input contract.
         split: `val` or `test`.
         seed: of the synthetic fakes; the same seed gives the same pictures.
+        forged: also fakes of `TRAINING_FAMILIES`, forged from the reals here.
+        controls: also the reals under each of `CONTROLS`.
+        families: names that kinds of the index's fakes are gathered under (see `is_of`); what is
+            of none is a set of its own.
     """
     reals = crops.where(lambda item: item.split == split and item.label == 0)
     sets = [_scoring_set("real", crops, reals, 0, spec, seed, _unchanged)]
-    for name, family in TRAINING_FAMILIES.items():
+    for name, family in TRAINING_FAMILIES.items() if forged else ():
         sets.append(_scoring_set(name, crops, reals, 1, spec, seed, _faking(family)))
-    for name in sorted({item.generator for item in crops.items if item.generator}):
-        fakes = crops.where(lambda item, g=name: item.split == split and item.generator == g)  # type: ignore[misc]  # a default binds the name
-        if fakes:
-            sets.append(_scoring_set(name, crops, fakes, 1, spec, seed, _unchanged))
-    for name, change in CONTROLS.items():
+    found: dict[str, list[int]] = {}
+    for index in crops.where(lambda item: item.split == split and item.label == 1):
+        kind = crops.items[index].generator
+        found.setdefault(next((f for f in families if is_of(kind, f)), kind), []).append(index)
+    for name in sorted(found):
+        sets.append(_scoring_set(name, crops, found[name], 1, spec, seed, _unchanged))
+    for name, change in CONTROLS.items() if controls else ():
         sets.append(_scoring_set(name, crops, reals, 0, spec, seed, change))
     return sets
 
@@ -236,11 +314,11 @@ def _scoring_set(
     seed: int,
     change: Change,
 ) -> ScoringSet:
-    views, sources, identities = [], [], []
-    for index in indices:
+    def made(index: int) -> Views:
         rng = np.random.default_rng([seed, 7, index])
         face, points = _bounded(crops.image(index), crops.landmarks[index], rng)
-        views.append(to_views(laundered(change(face, points, rng), rng), spec))
-        sources.append(crops.items[index].source)
-        identities.append(crops.items[index].identity)
-    return ScoringSet(name, views, label, sources, identities)
+        return to_views(laundered(change(face, points, rng), rng), spec)
+
+    items = [crops.items[index] for index in indices]
+    views = MadeViews(indices, made)
+    return ScoringSet(name, views, label, [i.source for i in items], [i.identity for i in items])

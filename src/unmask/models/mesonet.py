@@ -20,17 +20,17 @@ from unmask.errors import ShapeError
 from unmask.models.backbones import refuse_backbone_weights
 from unmask.models.output import LinearHead, ModelOutput
 
-SIDE = 256
-"""Pixels: the first dense layer sees every place of the last 8x8 map, so the side is fixed."""
-
 
 class MesoNetConfig(BaseModel):
-    """inception: MesoInception4 instead of Meso4. dropout: before both dense layers."""
+    """inception: MesoInception4 instead of Meso4. dropout: before both dense layers. size: side of
+    the input in pixels; the first dense layer sees every place of the last map, so it is fixed.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     inception: bool = False
     dropout: float = Field(0.5, ge=0, lt=1)
+    size: int = Field(256, ge=32, multiple_of=32)
 
 
 class Inception(nn.Module):
@@ -72,8 +72,8 @@ class MesoNet(nn.Module):
         ConfigError: backbone weights are asked for.
 
     Shape:
-        `rgb` (N, 3, 256, 256) in [0, 1] -> `ModelOutput` with a 16-d embedding; `native` is
-        ignored.
+        `rgb` (N, 3, s, s) in [0, 1], s the configured size, -> `ModelOutput` with a 16-d
+        embedding; `native` is ignored.
     """
 
     def __init__(
@@ -105,7 +105,9 @@ class MesoNet(nn.Module):
             _stage(nn.Conv2d(16, 16, 5, padding=2), 16, 4),
         )
         self.dense = nn.Sequential(
-            nn.Dropout(config.dropout), nn.Linear(16 * (SIDE // 32) ** 2, 16), nn.LeakyReLU(0.1)
+            nn.Dropout(config.dropout),
+            nn.Linear(16 * (config.size // 32) ** 2, 16),
+            nn.LeakyReLU(0.1),
         )
         self.head = LinearHead(16, config.dropout)
         for module in self.modules():
@@ -115,8 +117,9 @@ class MesoNet(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, rgb: Tensor, native: Tensor) -> ModelOutput:
-        if rgb.shape[2:] != (SIDE, SIDE):
-            raise ShapeError(f"MesoNet takes {SIDE}x{SIDE} pixels; got {tuple(rgb.shape)}.")
+        size = self.config.size
+        if rgb.shape[2:] != (size, size):
+            raise ShapeError(f"This MesoNet takes {size}x{size} pixels; got {tuple(rgb.shape)}.")
         output: ModelOutput = self.head(self.dense(self.maps(rgb).flatten(1)))
         return output
 

@@ -19,11 +19,11 @@ from unmask.training.config import TrainConfig
 from unmask.training.module import Scores, family_aucs, reals_beside
 
 
-def facts(config: TrainConfig, crops: Crops, path: Path, seconds: float) -> dict[str, Any]:
+def facts(config: TrainConfig, crops: Crops, command: str, seconds: float) -> dict[str, Any]:
     """What the card says of the training: data, configuration, command and commit."""
     counts = Counter((i.split, i.source, "fake" if i.label else "real") for i in crops.items)
     return {
-        "command": f"unmask train {path} --index INDEX.csv",
+        "command": command,
         "configuration": json.loads(
             config.model_dump_json(exclude={"data": {"index"}, "backbone_weights": True})
         ),

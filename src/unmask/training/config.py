@@ -31,6 +31,16 @@ class DataConfig(_Section):
     """Epochs over which laundering comes in."""
     window: Annotated[int, Field(ge=64, le=512)] | None = None
     """Side of the training window in pixels; the network's own when null."""
+    side: Annotated[int, Field(ge=64, le=512)] | None = None
+    """Side in pixels of everything the network sees, in training and after; its own when null."""
+    native_limit: Annotated[float, Field(ge=1)] | None = None
+    """Instead of the network's own `InputSpec.native_limit`; at 1 the window is the whole crop,
+    resized, and no longer at native resolution."""
+    forged: bool = True
+    """Families of the package are forged from the reals, anew every time; false takes the fakes
+    of that name from the index."""
+    random_grid: bool = True
+    """See `PairSettings`; false only to measure what it is worth."""
     repeats: Annotated[int, Field(ge=1)] = 1
     """How often each real occurs in an epoch."""
     draws: Annotated[int, Field(ge=1)] = 8

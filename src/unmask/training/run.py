@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,15 +70,49 @@ def train(
         pretrained=pretrained,
     )
     _check_out(out, config, resume)
-    started = time.perf_counter()
     cache = out.parent / "cache"
     crops = _load_crops(config, cache)
+    command = f"unmask train {config_path} --index INDEX.csv"
+    return train_on(config, crops, out=out, cache=cache, resume=resume, command=command)
+
+
+def train_on(
+    config: TrainConfig,
+    crops: Crops,
+    *,
+    out: Path,
+    cache: Path,
+    command: str,
+    resume: bool = False,
+    decide: bool = True,
+) -> Path:
+    """Train on crops that are at hand, as a configuration says.
+
+    Args:
+        config: its `data.index` and `data.sources` are not looked at.
+        crops: items of the splits train and val; others are not used.
+        out: folder of this run.
+        cache: folder for what runs share.
+        command: what the card says the weights were made with.
+        resume: go on from `last.ckpt` if there is one.
+        decide: forge the training families from the validation reals, put the reals under the
+            controls, and fit thresholds on all of it; without, only the index's own validation
+            items are scored, and the card has no decision.
+
+    Returns:
+        Path of the weights.
+
+    Raises:
+        ConfigError: a configuration that cannot work, or an `out` that holds another run.
+    """
+    _check_out(out, config, resume)
+    started = time.perf_counter()
     # after the crops: finding faces anew draws random numbers, reading kept ones does not
     L.seed_everything(config.seed, workers=True, verbose=False)
-    spec = model_spec(config.model)
+    spec = _sized(model_spec(config.model), config)
     from_imagenet = spec.pretrained if config.pretrained is None else config.pretrained
     model = _build(spec, config, from_imagenet)
-    pairs, scorer, window = _feeds(model, crops, spec, config, cache)
+    pairs, scorer, window = _feeds(model, crops, spec, config, cache, decide)
     workers = 0 if isinstance(model, RichNet) else config.data.workers
     module = DetectorModule(
         model,
@@ -104,9 +139,9 @@ def train(
         summary=spec.summary,
         licence=config.licence,
         limitations=config.limitations,
-        training=facts(config, crops, config_path, time.perf_counter() - started),
+        training=facts(config, crops, command, time.perf_counter() - started),
         metrics=measured(scores, config),
-        decision=fit_decision_on(scores, config.data.families),
+        decision=fit_decision_on(scores, config.data.families) if decide else None,
     )
     path = out / f"{config.name}.safetensors"
     save_checkpoint(path, model, card, half=True)
@@ -170,32 +205,53 @@ def _build(spec: ModelSpec, config: TrainConfig, pretrained: bool) -> nn.Module:
 
 
 def _feeds(
-    model: nn.Module, crops: Crops, spec: ModelSpec, config: TrainConfig, cache: Path
+    model: nn.Module,
+    crops: Crops,
+    spec: ModelSpec,
+    config: TrainConfig,
+    cache: Path,
+    decide: bool,
 ) -> tuple[Dataset[Any], Callable[[nn.Module], Scores], InputSpec]:
     """Training pairs, validation scorer, and the input contract with the training window."""
-    sets = scoring_sets(crops, spec.input, "val")
+    families = [] if config.data.forged else list(config.data.families)
+    sets = scoring_sets(crops, spec.input, "val", forged=decide, controls=decide, families=families)
     if isinstance(model, RichNet):
         statistics = training_statistics(
             model, crops, spec.input, config.data, seed=config.seed, cache=cache, say=_say
         )
         model.standardise_to(*statistics.moments())
         return statistics, fixed_scorer(model, sets, spec.input), spec.input
-    window = spec.input
-    if config.data.window is not None:
-        limit = window.native_limit
-        if limit is not None:
-            limit = max(1.0, limit * window.native_size / config.data.window)
-        window = window.model_copy(
-            update={"native_size": config.data.window, "native_limit": limit}
-        )
+    window = _with_window(spec.input, config.data.window)
     settings = PairSettings(
         families=config.data.families,
         beside=config.data.beside,
         soften_real_p=config.data.soften_real_p,
         ramp_epochs=config.data.ramp_epochs,
+        forged=config.data.forged,
+        random_grid=config.data.random_grid,
     )
     pairs = TrainingPairs(crops, window, settings, seed=config.seed, repeats=config.data.repeats)
     return pairs, lambda current: score_sets(current, sets, spec.input), window
+
+
+def _with_window(spec: InputSpec, side: int | None) -> InputSpec:
+    """The input contract with another native window, that reduces crops to the same share of it."""
+    if side is None:
+        return spec
+    limit = spec.native_limit
+    if limit is not None:
+        limit = max(1.0, limit * spec.native_size / side)
+    return spec.model_copy(update={"native_size": side, "native_limit": limit})
+
+
+def _sized(spec: ModelSpec, config: TrainConfig) -> ModelSpec:
+    """The network's specification with the side and the limit of the configuration."""
+    data, taken = config.data, _with_window(spec.input, config.data.side)
+    if data.side is not None and taken.rgb_size is not None:
+        taken = taken.model_copy(update={"rgb_size": data.side})
+    if data.native_limit is not None:
+        taken = taken.model_copy(update={"native_limit": data.native_limit})
+    return replace(spec, input=taken)
 
 
 class _Order(Sampler[int]):

@@ -80,6 +80,8 @@ def _settings(config: DataConfig, family: str) -> PairSettings:
         beside=config.beside,
         soften_real_p=config.soften_real_p,
         ramp_epochs=0,
+        forged=config.forged,
+        random_grid=config.random_grid,
     )
 
 
@@ -101,6 +103,8 @@ def _key(
         "beside": config.beside.get(family),
         "draw": [family, draw, seed],
     }
+    if not (config.forged and config.random_grid):  # otherwise the key that it had before
+        parts["pairs"] = [config.forged, config.random_grid]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

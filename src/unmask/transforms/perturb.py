@@ -122,6 +122,8 @@ class LaunderingPolicy:
     jpeg_p: float = 0.9
     jpeg_quality: tuple[int, int] = (60, 100)
     second_jpeg_p: float = 0.3
+    aligned_p: float = 0.5
+    """Chance that a JPEG's grid begins in the picture's corner and not anywhere."""
 
     def draw(self, rng: Generator, strength: float = 1.0) -> Callable[[UInt8Image], UInt8Image]:
         """One chain; calling it on several pictures treats them exactly alike, noise included."""
@@ -145,7 +147,7 @@ class LaunderingPolicy:
         mild = min(max(low, 90), high)  # where the lower bound starts
         quality = int(rng.integers(round(mild + (low - mild) * strength), high + 1))
         sampling: Subsampling = "4:2:0" if rng.random() < 0.7 else "4:4:4"
-        aligned = rng.random() < 0.5
+        aligned = rng.random() < self.aligned_p
         phase = (0, 0) if aligned else (int(rng.integers(8)), int(rng.integers(8)))
         return lambda image: jpeg(image, quality, sampling, phase)
 

@@ -52,7 +52,11 @@ class Views(dict[str, UInt8Image]):
 
 
 def to_views(
-    crop: UInt8Image, spec: InputSpec, *, offset: tuple[float, float] = (0.5, 0.5)
+    crop: UInt8Image,
+    spec: InputSpec,
+    *,
+    offset: tuple[float, float] = (0.5, 0.5),
+    aligned: bool = False,
 ) -> Views:
     """Cut one face crop into the windows a network takes.
 
@@ -61,6 +65,7 @@ def to_views(
         spec: the network's input contract.
         offset: (x, y) in [0, 1], where the native window lies in the crop; the centre when
             scanning, random in training.
+        aligned: the window begins at a multiple of 8 pixels, as the crop's own blocks do.
 
     Returns:
         `Views`. A crop smaller than the window is mirrored outwards on the right and bottom, so
@@ -79,6 +84,8 @@ def to_views(
         crop = cv2.copyMakeBorder(crop, 0, below, 0, right, cv2.BORDER_REFLECT)
     x = round((crop.shape[1] - size) * offset[0])
     y = round((crop.shape[0] - size) * offset[1])
+    if aligned:
+        x, y = x - x % 8, y - y % 8
     views["native"] = np.ascontiguousarray(crop[y : y + size, x : x + size])
     return views
 
