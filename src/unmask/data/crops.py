@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.data.items import Item
+from unmask.data.protocols.normalise import Normalise
 from unmask.errors import DatasetError
 from unmask.faces import FaceDetector, MTCNNDetector, crop_face, find_faces
 from unmask.media import Failure, try_decode
@@ -60,7 +61,11 @@ class Crops:
 
 
 def prepare_crops(
-    items: Sequence[Item], cache: Path, *, progress: Callable[[int], None] | None = None
+    items: Sequence[Item],
+    cache: Path,
+    *,
+    normalise: Normalise | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Crops:
     """Detect and crop the largest face of every picture, or read what an earlier run kept.
 
@@ -70,16 +75,17 @@ def prepare_crops(
     Args:
         items: of `read_items`.
         cache: folder for the crops; the file names hold a hash of paths, sizes and settings.
+        normalise: a protocol's step that every crop goes through.
         progress: called with the number of pictures done.
 
     Raises:
         DatasetError: no picture has a face, or a crop is not square.
     """
-    key = _key(items)
+    key = _key(items, normalise)
     base = cache / f"crops-{key}"
     if not base.with_suffix(".json").is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        _write(items, base, progress)
+        _write(items, base, normalise, progress)
     meta = json.loads(base.with_suffix(".json").read_text("utf-8"))
     kept = [items[i] for i in meta["kept"]]
     if not kept:
@@ -96,7 +102,12 @@ def prepare_crops(
     )
 
 
-def _write(items: Sequence[Item], base: Path, progress: Callable[[int], None] | None) -> None:
+def _write(
+    items: Sequence[Item],
+    base: Path,
+    normalise: Normalise | None,
+    progress: Callable[[int], None] | None,
+) -> None:
     """Crop every picture; pixels go to the disk as they come, for a data set's fit no memory."""
     detector = cache(MTCNNDetector)  # loaded when a picture first needs it
     kept: list[int] = []
@@ -107,6 +118,8 @@ def _write(items: Sequence[Item], base: Path, progress: Callable[[int], None] | 
     with raw.open("wb") as pixels:
         for index, item in enumerate(items):
             cropped = _cropped(item, detector)
+            if normalise is not None and not isinstance(cropped, str):
+                cropped = _normalised(item, cropped, normalise)
             if isinstance(cropped, str):
                 dropped[cropped] += 1
             else:
@@ -128,6 +141,18 @@ def _cropped(item: Item, detector: Callable[[], FaceDetector]) -> Cropped | str:
     if item.box is not None:
         return _as_given(item, media.frames[0])
     return _detected(media.frames[0], detector())
+
+
+def _normalised(item: Item, cropped: Cropped, normalise: Normalise) -> Cropped | str:
+    """The crop after a protocol's step, its landmarks moved along."""
+    image, points = cropped
+    side = image.shape[0]
+    if not normalise.takes(side, side):
+        return "smaller_than_window"
+    changed = normalise.apply(image, item.path.as_posix())
+    if normalise.size == "scale":
+        return changed, points * np.float32(normalise.side / side)
+    return changed, points - np.float32((side - normalise.side) // 2)
 
 
 def _as_npy(raw: Path, path: Path) -> None:
@@ -162,8 +187,10 @@ def _as_given(item: Item, frame: Frame) -> Cropped:
     return frame.image, np.array(item.landmarks, np.float32).reshape(5, 2)
 
 
-def _key(items: Sequence[Item]) -> str:
+def _key(items: Sequence[Item], normalise: Normalise | None) -> str:
     digest = hashlib.sha256(f"{_VERSION} {MARGIN}".encode())
+    if normalise is not None:
+        digest.update(normalise.model_dump_json().encode())
     for item in items:
         # names, not whole paths: a data set that moved is the same data set
         row = {**asdict(item), "path": "/".join(item.path.parts[-2:])}

@@ -139,8 +139,8 @@ class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
             other = self.crops.image(pool[int(rng.integers(len(pool)))])
         face, points = self.crops.image(real), self.crops.landmarks[real]
         if family in self.pools:
-            return _bounded(face, points, rng)[0], _bounded(other, points, rng)[0]
-        face, points = _bounded(face, points, rng)
+            return bounded(face, points, rng)[0], bounded(other, points, rng)[0]
+        face, points = bounded(face, points, rng)
         fake, _ = TRAINING_FAMILIES[family](face, dense_landmarks(points), rng)
         return face, fake
 
@@ -150,7 +150,7 @@ def is_of(generator: str, name: str) -> bool:
     return generator == name or generator.startswith(f"{name}-")
 
 
-def _bounded(face: UInt8Image, points: FloatArray, rng: Generator) -> tuple[UInt8Image, FloatArray]:
+def bounded(face: UInt8Image, points: FloatArray, rng: Generator) -> tuple[UInt8Image, FloatArray]:
     """Reduce a large crop, usually, to a random size at which the window holds the face."""
     side = face.shape[0]
     if side <= LARGE or rng.random() < 0.2:
@@ -316,7 +316,7 @@ def _scoring_set(
 ) -> ScoringSet:
     def made(index: int) -> Views:
         rng = np.random.default_rng([seed, 7, index])
-        face, points = _bounded(crops.image(index), crops.landmarks[index], rng)
+        face, points = bounded(crops.image(index), crops.landmarks[index], rng)
         return to_views(laundered(change(face, points, rng), rng), spec)
 
     items = [crops.items[index] for index in indices]

@@ -9,7 +9,7 @@ ablations, and smaller networks, are other values of the same configuration.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from unmask.errors import ConfigError
 from unmask.models.backbones import build_backbone, global_pool
+from unmask.models.fusion import FUSIONS, Fusion
 from unmask.models.output import ModelOutput
 from unmask.transforms.dct import BlockDCT, DctOutput, luma, top_left_off
 
@@ -32,7 +33,9 @@ class AIRLConfig(BaseModel):
         truncate: residuals are clipped to +-truncate grey levels and divided by it, as in the
             steganalysis line, so that edges do not drown traces; None only divides by 16.
         frequency_channels: of the light CNN's 3x3 stride-2 layers.
-        fused: width after the concatenation; dropout before the logit.
+        fusion: how the streams are joined: `concat` is the paper's; the others are described in
+            `unmask.models.fusion` and need both streams.
+        fused: width after the streams are joined; dropout before the logit.
         projection: width of the contrastive embedding.
     """
 
@@ -43,6 +46,7 @@ class AIRLConfig(BaseModel):
     cutoff: int = Field(4, ge=1, le=7)
     truncate: float | None = Field(None, gt=0)
     frequency_channels: tuple[int, ...] = (64, 128, 256)
+    fusion: Fusion = "concat"
     fused: int = Field(512, ge=1)
     dropout: float = Field(0.3, ge=0, lt=1)
     projection: int = Field(128, ge=1)
@@ -51,6 +55,12 @@ class AIRLConfig(BaseModel):
     def _has_a_stream(self) -> AIRLConfig:
         if self.rgb is None and self.frequency is None:
             raise ValueError("AIRL needs an RGB stream, a frequency stream, or both")
+        if self.fusion != "concat" and (self.rgb is None or self.frequency is None):
+            missing = "rgb" if self.rgb is None else "frequency"
+            raise ValueError(
+                f"fusion={self.fusion!r} joins two streams, but {missing} is None: leave fusion "
+                f"at 'concat', or give the {missing} stream"
+            )
         return self
 
 
@@ -82,9 +92,13 @@ class FrequencyStream(nn.Module):
             return residual / 16
         return residual.clamp(-self.truncate, self.truncate) / self.truncate
 
+    def map(self, native: Tensor) -> Tensor:
+        """The light CNN's map before pooling: (N, C, H/8, W/8) for three layers."""
+        features: Tensor = self.cnn(self.view(native).to(memory_format=torch.channels_last))
+        return features
+
     def forward(self, native: Tensor) -> Tensor:
-        view = self.view(native).to(memory_format=torch.channels_last)
-        return global_pool(self.cnn(view))
+        return global_pool(self.map(native))
 
 
 class AIRL(nn.Module):
@@ -112,7 +126,6 @@ class AIRL(nn.Module):
         super().__init__()
         self.config = config = config or AIRLConfig()
         self.rgb = self.frequency = None
-        features = 0
         if config.rgb is None and (pretrained or backbone_weights is not None):
             raise ConfigError(
                 "Backbone weights were asked for, but this network has no RGB stream.",
@@ -120,18 +133,24 @@ class AIRL(nn.Module):
             )
         if config.rgb is not None:
             self.rgb = build_backbone(config.rgb, pretrained=pretrained, weights=backbone_weights)
-            features += self.rgb.num_features
         if config.frequency is not None:
             self.frequency = FrequencyStream(config.frequency, config)
-            features += self.frequency.num_features
-        self.fusion = nn.Sequential(
-            nn.Linear(features, config.fused),
+        self.fusion = self._fusion()
+        self.logit = nn.Linear(config.fused, 1)
+        self.projection = nn.Linear(config.fused, config.projection)
+
+    def _fusion(self) -> nn.Module:
+        config = self.config
+        widths = [s.num_features for s in (self.rgb, self.frequency) if s is not None]
+        if config.fusion != "concat":
+            rgb, frequency = widths
+            return FUSIONS[config.fusion](rgb, frequency, config.fused, config.dropout)
+        return nn.Sequential(
+            nn.Linear(sum(widths), config.fused),
             nn.BatchNorm1d(config.fused),
             nn.ReLU(inplace=True),
             nn.Dropout(config.dropout),
         )
-        self.logit = nn.Linear(config.fused, 1)
-        self.projection = nn.Linear(config.fused, config.projection)
 
     def features(self, rgb: Tensor, native: Tensor) -> Tensor:
         """Both streams' pooled features, concatenated: (N, 1792 + 256) for the paper's sizes."""
@@ -142,10 +161,19 @@ class AIRL(nn.Module):
             parts.append(self.frequency(native))
         return torch.cat(parts, dim=1)
 
+    def fuse(self, rgb: Tensor, native: Tensor) -> Tensor:
+        """What logit and projection read: (N, fused) float32."""
+        if self.config.fusion == "concat":
+            features = self.features(rgb, native)
+            with torch.autocast(device_type=features.device.type, enabled=False):
+                return cast(Tensor, self.fusion(features.float()))
+        assert self.rgb is not None
+        assert self.frequency is not None
+        return cast(Tensor, self.fusion(self.rgb(rgb), self.frequency.map(native)))
+
     def forward(self, rgb: Tensor, native: Tensor) -> ModelOutput:
-        features = self.features(rgb, native)
-        with torch.autocast(device_type=features.device.type, enabled=False):
-            fused = self.fusion(features.float())
+        fused = self.fuse(rgb, native)
+        with torch.autocast(device_type=fused.device.type, enabled=False):
             embedding = F.normalize(self.projection(fused), dim=1)
             return ModelOutput(self.logit(fused).squeeze(1), embedding)
 

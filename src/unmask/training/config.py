@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from unmask.errors import ConfigError
 from unmask.losses import Positives
 from unmask.models.registry import model_spec
+from unmask.models.srm import SRMConfig
 
 
 class _Section(BaseModel):
@@ -33,6 +34,8 @@ class DataConfig(_Section):
     """Side of the training window in pixels; the network's own when null."""
     side: Annotated[int, Field(ge=64, le=512)] | None = None
     """Side in pixels of everything the network sees, in training and after; its own when null."""
+    native_size: Annotated[int, Field(ge=64, le=512)] | None = None
+    """Side in pixels of the native window alone, in training and after; `side` when null."""
     native_limit: Annotated[float, Field(ge=1)] | None = None
     """Instead of the network's own `InputSpec.native_limit`; at 1 the window is the whole crop,
     resized, and no longer at native resolution."""
@@ -52,8 +55,20 @@ class DataConfig(_Section):
 
 class OptimConfig(_Section):
     epochs: Annotated[int, Field(ge=1)] = 50
-    batch_size: Annotated[int, Field(ge=4)] = 32
-    """Pictures per step, half of them real."""
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    """Pictures per step, half of them real: of all processes and parts together."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """A step's batch goes through the network in this many parts, for less memory. Gradients are
+    those of the whole batch, except that batch normalisation and the contrastive loss see each
+    part alone."""
+    optimizer: Literal["adam", "adamw", "sgd", "sam"] = "adam"
+    """`sam` is sharpness-aware minimisation over SGD with momentum (see `optim.SAM`)."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of `sgd` and `sam`."""
+    rho: Annotated[float, Field(gt=0)] = 0.05
+    """Radius of `sam`."""
+    loss: Literal["cross_entropy", "am_softmax"] = "cross_entropy"
+    """`am_softmax` is for networks whose logit is a scaled difference of cosines (`srm`)."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     backbone_lr_factor: Annotated[float, Field(gt=0)] = 0.1
     """Learning rate of a pretrained RGB backbone relative to the rest; 1 from scratch."""
@@ -67,6 +82,45 @@ class OptimConfig(_Section):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of a running average of the weights, which is what is validated and kept; 0 is off."""
     precision: str = Field("32-true", pattern="^(32-true|bf16-mixed|16-mixed)$")
+    """Of the network's forward and backward pass; weights and losses stay 32-bit."""
+    channels_last: bool = True
+    """Memory layout of the pictures and the network; it changes the speed, and sums by rounding."""
+
+    def check(self, model: str) -> None:
+        """Whether these settings can work together, and with the network of that name.
+
+        Raises:
+            ValueError: they cannot; the message begins with the field.
+        """
+        if self.batch_size % 2:
+            raise ValueError("optim.batch_size must be even: half of each batch is real")
+        if self.batch_size % (2 * self.accumulate):
+            raise ValueError(
+                f"optim.batch_size: {self.batch_size} pictures cannot be split into "
+                f"optim.accumulate: {self.accumulate} equal parts that are half real; use a "
+                f"multiple of {2 * self.accumulate}"
+            )
+        if self.contrastive_weight and self.batch_size // self.accumulate < 4:
+            raise ValueError(
+                "optim.contrastive_weight: in a batch, or part of one, with one real and one fake "
+                "no picture has a positive, so the contrastive loss is zero; use a larger "
+                "optim.batch_size, a smaller optim.accumulate, or optim.contrastive_weight: 0"
+            )
+        if self.warmup_epochs and self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"optim.warmup_epochs: {self.warmup_epochs:g} are not fewer than optim.epochs: "
+                f"{self.epochs}, so the learning rate would never be reached"
+            )
+        if self.loss == "am_softmax" and not isinstance(model_spec(model).config, SRMConfig):
+            raise ValueError(
+                "optim.loss: am_softmax needs a network whose logit is a scaled difference of "
+                f"cosines (srm), not {model}; use cross_entropy"
+            )
+        if self.optimizer == "sam" and self.precision == "16-mixed":
+            raise ValueError(
+                "optim.precision: 16-mixed scales the loss and cannot compute it twice in a step, "
+                "as optim.optimizer: sam does; use bf16-mixed or 32-true"
+            )
 
 
 class TrainConfig(_Section):
@@ -93,8 +147,7 @@ class TrainConfig(_Section):
     def _can_work(self) -> TrainConfig:
         spec = model_spec(self.model)
         spec.config.model_validate({**spec.config.model_dump(), **self.model_options})
-        if self.optim.batch_size % 2:
-            raise ValueError("optim.batch_size must be even: half of each batch is real")
+        self.optim.check(self.model)
         unknown = set(self.select_on or ()) - set(self.data.families)
         if unknown:
             raise ValueError(

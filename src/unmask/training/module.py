@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unmask.data.dataset import ScoringSet
-from unmask.losses import supervised_contrastive
+from unmask.losses import am_softmax, supervised_contrastive
 from unmask.metrics.ranking import auc
 from unmask.models.checkpoint import predict
 from unmask.training.config import OptimConfig
+from unmask.training.optim import SAM, build_optimiser, build_schedule, parameter_groups
+from unmask.training.share import gathered, share
 from unmask.transforms.preprocess import InputSpec, normalise, to_tensors
 
 Scores = dict[str, tuple[NDArray[np.float64], ScoringSet]]
@@ -53,7 +55,9 @@ class DetectorModule(L.LightningModule):
         pretrained: bool = False,
     ) -> None:
         super().__init__()
-        self.model = model.to(memory_format=torch.channels_last)
+        self.layout = torch.channels_last if optim.channels_last else torch.contiguous_format
+        self.model = model.to(memory_format=self.layout)
+        self.held: list[tuple[dict[str, Tensor], int]] = []
         self.spec, self.optim = spec, optim
         self.batches, self.scorer = batches, scorer
         self.beside, self.select = beside, list(select)
@@ -62,9 +66,10 @@ class DetectorModule(L.LightningModule):
     def train_dataloader(self) -> Any:
         """Called anew for every epoch, also for the one that a resumed run begins with.
 
-        Dropout is seeded here because Lightning skips `on_train_epoch_start` when it resumes.
+        Dropout is seeded here because Lightning skips `on_train_epoch_start` when it resumes. Each
+        process has masks of its own, so with dropout more processes are another draw of it.
         """
-        torch.manual_seed(epoch_seed(self.seed, self.current_epoch))
+        torch.manual_seed(epoch_seed(self.seed, self.current_epoch) + (share().rank << 40))
         return self.batches(self.current_epoch)
 
     def _forward(self, batch: dict[str, Tensor]) -> Any:
@@ -76,68 +81,90 @@ class DetectorModule(L.LightningModule):
             if name in batch
         }
         rgb = normalise(pixels.get("rgb", pixels["native"]), self.spec)
-        return self.model(rgb.contiguous(memory_format=torch.channels_last), pixels["native"])
+        native = pixels["native"].contiguous(memory_format=self.layout)
+        return self.model(rgb.contiguous(memory_format=self.layout), native)
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
         labels = batch["label"].flatten()
         output = self._forward(batch)
-        entropy = F.binary_cross_entropy_with_logits(output.logit, labels.float())
-        loss = entropy
-        self._log_epoch("train/cross_entropy", entropy, len(labels))
+        loss = self._classification(output.logit, labels)
+        parts: dict[str, Tensor] = {self.optim.loss: loss}
         if self.optim.contrastive_weight:
-            contrast = supervised_contrastive(
-                output.embedding,
-                labels,
+            parts["contrastive"] = supervised_contrastive(
+                gathered(output.embedding.float()).flatten(0, 1),
+                gathered(labels).flatten(),
                 temperature=self.optim.temperature,
                 positives=self.optim.positives,
             )
-            self._log_epoch("train/contrastive", contrast, len(labels))
-            loss = entropy + self.optim.contrastive_weight * contrast
-        self.log("loss", loss, prog_bar=True, logger=False, batch_size=len(labels))
-        self._log_epoch("train/loss", loss, len(labels))
+            loss = loss + self.optim.contrastive_weight * parts["contrastive"]
+        if self._first_pass():
+            if self.optim.optimizer == "sam" and self.optim.accumulate > 1:
+                self.held.append((batch, batch_index))
+            for name, value in parts.items():
+                self._log_epoch(f"train/{name}", value, len(labels))
+            self.log("loss", loss, prog_bar=True, logger=False, batch_size=len(labels))
+            self._log_epoch("train/loss", loss, len(labels))
         return loss
 
+    def _classification(self, logit: Tensor, labels: Tensor) -> Tensor:
+        if self.optim.loss == "am_softmax":
+            scale = self.model.config.scale  # type: ignore[union-attr]  # SRMNet, see TrainConfig
+            return am_softmax(logit, labels, scale=scale)  # type: ignore[arg-type]
+        return F.binary_cross_entropy_with_logits(logit, labels.float())
+
     def _log_epoch(self, name: str, value: Tensor, size: int) -> None:
-        """Into the log: the mean over an epoch."""
-        self.log(name, value, on_step=False, on_epoch=True, batch_size=size)
+        """Into the log: the mean over an epoch and all processes."""
+        together = share().world > 1
+        self.log(name, value, on_step=False, on_epoch=True, batch_size=size, sync_dist=together)
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
-        """Scores all sets at once: they are small, and AUC needs them whole."""
-        aucs = family_aucs(self.scorer(self.model), self.beside)
+        """Scores all sets at once: they are small, and AUC needs them whole.
+
+        Of several processes the first scores and tells the others, so that all keep the same epoch.
+        """
+        mine = family_aucs(self.scorer(self.model), self.beside) if share().first else {}
+        aucs = self.trainer.strategy.broadcast(mine)
         for name, value in aucs.items():
             self.log(f"val/auc/{name}", value, batch_size=1)
         chosen = float(np.mean([aucs[name] for name in self.select]))
         self.log("val/auc", chosen, prog_bar=True, batch_size=1)
 
     def configure_optimizers(self) -> Any:
-        groups = self._parameter_groups()
-        optimiser = torch.optim.Adam(groups, weight_decay=self.optim.weight_decay)
+        groups = parameter_groups(self.model, self.optim, self.pretrained)
+        optimiser = build_optimiser(groups, self.optim, self.model)
         total = int(self.trainer.estimated_stepping_batches)
-        warmup = int(self.optim.warmup_epochs * total / self.optim.epochs)
-
-        def factor(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / (warmup + 1)
-            if not self.optim.cosine:
-                return 1.0
-            progress = min(1.0, (step - warmup) / max(1, total - warmup))
-            return 0.5 * (1 + float(np.cos(np.pi * progress)))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+        schedule = build_schedule(optimiser, self.optim, total)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _parameter_groups(self) -> list[dict[str, Any]]:
-        rate = self.optim.learning_rate
-        backbone = getattr(self.model, "rgb", None)
-        if backbone is None or not self.pretrained:
-            return [{"params": list(self.model.parameters()), "lr": rate}]
-        slow = list(backbone.parameters())
-        known = {id(p) for p in slow}
-        rest = [p for p in self.model.parameters() if id(p) not in known]
-        return [
-            {"params": slow, "lr": rate * self.optim.backbone_lr_factor},
-            {"params": rest, "lr": rate},
-        ]
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Any,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """SAM's second pass goes through all parts of a batch; Lightning's closure knows the last.
+
+        Each part but the last is put through here again, with the same share of the gradient.
+        """
+        assert optimizer_closure is not None  # automatic optimisation brings one
+        last = optimizer_closure
+
+        def closure() -> Any:
+            if not self._first_pass():
+                for batch, index in self.held[:-1]:
+                    loss = self.trainer.strategy.training_step(batch, index)
+                    assert isinstance(loss, Tensor)
+                    self.trainer.strategy.backward(loss / self.optim.accumulate, optimizer)
+            return last()
+
+        optimizer.step(closure=closure)
+        self.held.clear()
+
+    def _first_pass(self) -> bool:
+        """False in SAM's second pass, whose loss is none of the weights and is not logged."""
+        optimiser = self.optimizers(use_pl_optimizer=False)
+        return not (isinstance(optimiser, SAM) and optimiser.perturbed)
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

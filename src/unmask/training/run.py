@@ -6,17 +6,20 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.strategies import DDPStrategy
+from pydantic import ValidationError
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.dataset import PairSettings, TrainingPairs, scoring_sets
@@ -25,10 +28,16 @@ from unmask.errors import ConfigError
 from unmask.models.checkpoint import Card, save_checkpoint
 from unmask.models.registry import ModelSpec, model_spec
 from unmask.models.rich import RichNet
+from unmask.training.batches import loaders
 from unmask.training.card import facts, measured
+from unmask.training.checks import check
 from unmask.training.config import TrainConfig, load_config, with_overrides
 from unmask.training.decision import fit_decision_on
-from unmask.training.module import DetectorModule, Scores, epoch_seed, score_sets
+from unmask.training.launch import run_processes
+from unmask.training.module import DetectorModule, Scores, score_sets
+from unmask.training.network import build, device_type, starts_from_imagenet, with_window
+from unmask.training.network import sized as sized
+from unmask.training.share import share, synchronised
 from unmask.training.statistics import fixed_scorer, training_statistics
 from unmask.transforms.preprocess import InputSpec
 
@@ -44,6 +53,7 @@ def train(
     index: Path | None = None,
     backbone_weights: Path | None = None,
     pretrained: bool | None = None,
+    devices: int = 1,
 ) -> Path:
     """Train as a configuration says.
 
@@ -55,12 +65,15 @@ def train(
         out: folder of this run; face crops are kept in `cache` beside it, for other runs.
         resume: go on from `last.ckpt` if there is one.
         index, backbone_weights, pretrained: instead of the configuration's.
+        devices: processes of this machine that share every batch, on a GPU each where there are
+            GPUs; the order and the draws are those of one process.
 
     Returns:
         Path of the weights.
 
     Raises:
-        ConfigError: a configuration that cannot work, or an `out` that holds another run.
+        ConfigError: a configuration that cannot work, an `out` that holds another run, or a
+            process that failed.
         DatasetError: the index cannot be used.
     """
     config = with_overrides(
@@ -69,10 +82,20 @@ def train(
         backbone_weights=backbone_weights,
         pretrained=pretrained,
     )
-    _check_out(out, config, resume)
     cache = out.parent / "cache"
+    if share().world == 1:
+        check(config, devices)
+        _check_out(out, config, resume)
     crops = _load_crops(config, cache)
+    if share().world < devices:
+        del crops  # found and kept; each process reads them
+        given = {"index": index, "backbone_weights": backbone_weights, "pretrained": pretrained}
+        places = {"config_path": config_path, "out": out, "resume": resume, "devices": devices}
+        run_processes(train, {**places, **given}, devices)
+        return out / f"{config.name}.safetensors"
     command = f"unmask train {config_path} --index INDEX.csv"
+    if devices > 1:
+        command += f" --devices {devices}"
     return train_on(config, crops, out=out, cache=cache, resume=resume, command=command)
 
 
@@ -105,20 +128,23 @@ def train_on(
     Raises:
         ConfigError: a configuration that cannot work, or an `out` that holds another run.
     """
-    _check_out(out, config, resume)
+    if share().first:
+        _check_out(out, config, resume)
     started = time.perf_counter()
     # after the crops: finding faces anew draws random numbers, reading kept ones does not
     L.seed_everything(config.seed, workers=True, verbose=False)
-    spec = _sized(model_spec(config.model), config)
-    from_imagenet = spec.pretrained if config.pretrained is None else config.pretrained
-    model = _build(spec, config, from_imagenet)
+    spec = sized(model_spec(config.model), config)
+    from_imagenet = starts_from_imagenet(spec, config)
+    model = build(spec, config, from_imagenet)
     pairs, scorer, window = _feeds(model, crops, spec, config, cache, decide)
     workers = 0 if isinstance(model, RichNet) else config.data.workers
+    if share().world > 1:
+        model = synchronised(model, device_type())
     module = DetectorModule(
         model,
         window,
         config.optim,
-        _loader(pairs, config, workers),
+        loaders(pairs, config, workers, share()),
         scorer,
         config.data.beside,
         config.select_on or list(config.data.families),
@@ -126,6 +152,9 @@ def train_on(
         pretrained=from_imagenet or config.backbone_weights is not None,
     )
     best = _fit(module, config, out, resume)
+    path = out / f"{config.name}.safetensors"
+    if not share().first:
+        return path
     model.load_state_dict(best)
     for parameter in model.parameters():  # measure the weights as they will be stored
         parameter.data = parameter.data.half().float()
@@ -143,14 +172,14 @@ def train_on(
         metrics=measured(scores, config),
         decision=fit_decision_on(scores, config.data.families) if decide else None,
     )
-    path = out / f"{config.name}.safetensors"
     save_checkpoint(path, model, card, half=True)
     _say(f"wrote {path} and its card {path.with_suffix('.json').name}")
     return path
 
 
 def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+    if share().first:
+        print(message, file=sys.stderr, flush=True)
 
 
 def _check_out(out: Path, config: TrainConfig, resume: bool) -> None:
@@ -160,13 +189,24 @@ def _check_out(out: Path, config: TrainConfig, resume: bool) -> None:
         raise ConfigError(
             f"{out} already holds a run.", "Continue it with --resume, or choose another --out."
         )
-    if resume and kept.is_file() and kept.read_text("utf-8") != text:
+    if resume and kept.is_file() and _read(kept) != TrainConfig.model_validate_json(text):
         raise ConfigError(
             f"{out} holds a run with another configuration.",
             "Choose another --out, or restore the configuration that it began with.",
         )
     out.mkdir(parents=True, exist_ok=True)
     kept.write_text(text, "utf-8")
+
+
+def _read(kept: Path) -> TrainConfig | None:
+    """The configuration a run began with; None where this version cannot read it.
+
+    As a configuration and not as text: a setting that came later has its default.
+    """
+    try:
+        return TrainConfig.model_validate_json(kept.read_text("utf-8"))
+    except ValidationError:
+        return None
 
 
 def _load_crops(config: TrainConfig, cache: Path) -> Crops:
@@ -195,15 +235,6 @@ def _load_crops(config: TrainConfig, cache: Path) -> Crops:
     return crops
 
 
-def _build(spec: ModelSpec, config: TrainConfig, pretrained: bool) -> nn.Module:
-    options = {**spec.config.model_dump(), **config.model_options}
-    return spec.create(
-        config=type(spec.config).model_validate(options),
-        pretrained=pretrained and config.backbone_weights is None,
-        backbone_weights=config.backbone_weights,
-    )
-
-
 def _feeds(
     model: nn.Module,
     crops: Crops,
@@ -221,7 +252,7 @@ def _feeds(
         )
         model.standardise_to(*statistics.moments())
         return statistics, fixed_scorer(model, sets, spec.input), spec.input
-    window = _with_window(spec.input, config.data.window)
+    window = with_window(spec.input, config.data.window)
     settings = PairSettings(
         families=config.data.families,
         beside=config.data.beside,
@@ -232,58 +263,6 @@ def _feeds(
     )
     pairs = TrainingPairs(crops, window, settings, seed=config.seed, repeats=config.data.repeats)
     return pairs, lambda current: score_sets(current, sets, spec.input), window
-
-
-def _with_window(spec: InputSpec, side: int | None) -> InputSpec:
-    """The input contract with another native window, that reduces crops to the same share of it."""
-    if side is None:
-        return spec
-    limit = spec.native_limit
-    if limit is not None:
-        limit = max(1.0, limit * spec.native_size / side)
-    return spec.model_copy(update={"native_size": side, "native_limit": limit})
-
-
-def _sized(spec: ModelSpec, config: TrainConfig) -> ModelSpec:
-    """The network's specification with the side and the limit of the configuration."""
-    data, taken = config.data, _with_window(spec.input, config.data.side)
-    if data.side is not None and taken.rgb_size is not None:
-        taken = taken.model_copy(update={"rgb_size": data.side})
-    if data.native_limit is not None:
-        taken = taken.model_copy(update={"native_limit": data.native_limit})
-    return replace(spec, input=taken)
-
-
-class _Order(Sampler[int]):
-    """A shuffle that is the same however often it is begun; Lightning begins it twice to resume."""
-
-    def __init__(self, size: int, seed: int) -> None:
-        self.size, self.seed = size, seed
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed)
-        return iter(torch.randperm(self.size, generator=generator).tolist())
-
-
-def _loader(pairs: Dataset[Any], config: TrainConfig, workers: int) -> Callable[[int], Any]:
-    """epoch -> its batches, in an order and with draws that depend on (seed, epoch) alone."""
-
-    def batches(epoch: int) -> DataLoader[Any]:
-        if isinstance(pairs, TrainingPairs):
-            pairs.set_epoch(epoch)
-        return DataLoader(
-            pairs,
-            batch_size=config.optim.batch_size // 2,
-            sampler=_Order(len(pairs), epoch_seed(config.seed, epoch)),  # type: ignore[arg-type]  # sized
-            drop_last=True,
-            num_workers=workers,
-            generator=torch.Generator(),  # its own, so that beginning twice leaves dropout's alone
-        )
-
-    return batches
 
 
 def _fit(module: DetectorModule, config: TrainConfig, out: Path, resume: bool) -> dict[str, Any]:
@@ -305,8 +284,8 @@ def _fit(module: DetectorModule, config: TrainConfig, out: Path, resume: bool) -
         callbacks=callbacks,
         # a logger empties its folder when it starts, so each resumption gets its own
         logger=CSVLogger(out, name="logs", version=len(list(out.glob("logs/*")))),
-        accelerator="auto",
-        devices=1,
+        **_machine(config),
+        accumulate_grad_batches=config.optim.accumulate,
         num_sanity_val_steps=0,
         enable_model_summary=False,
         log_every_n_steps=10,
@@ -325,6 +304,26 @@ def _fit(module: DetectorModule, config: TrainConfig, out: Path, resume: bool) -
         name.removeprefix(prefix): tensor
         for name, tensor in state["state_dict"].items()
         if name.startswith(prefix)
+    }
+
+
+def _machine(config: TrainConfig) -> dict[str, Any]:
+    """What the trainer is told of the processes: this one alone, or a share of several."""
+    place = share()
+    if place.world == 1:
+        return {"accelerator": "auto", "devices": 1}
+    strategy = DDPStrategy(
+        cluster_environment=LightningEnvironment(),
+        process_group_backend="nccl" if device_type() == "cuda" else "gloo",
+        # the others wait while the first scores; who fails is seen by the parent, not by a timeout
+        timeout=timedelta(days=7),
+        find_unused_parameters=not config.optim.contrastive_weight,  # the projection
+    )
+    return {
+        "accelerator": device_type(),
+        "devices": place.world,
+        "strategy": strategy,
+        "use_distributed_sampler": False,  # `batches.Order` shares the batches
     }
 
 

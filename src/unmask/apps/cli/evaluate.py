@@ -102,7 +102,7 @@ def evaluate(
         sets = {audited: _load(Path(audited))}
         document = _audit(sets, None, None, bound, sample)
     else:
-        resolved = _resolve(name or "", indices)
+        resolved = resolve_named(name or "", indices)
         step = resolved.protocol.normalise
         document = _audit(resolved.sets(), name, step, bound, sample)
     text = json.dumps(document.model_dump(by_alias=True), indent=2) + "\n"
@@ -161,7 +161,8 @@ def _load(path: Path) -> Index:
     return read_index(path)
 
 
-def _resolve(name: str, indices: tuple[str, ...]) -> Resolved:
+def resolve_named(name: str, indices: tuple[str, ...]) -> Resolved:
+    """The sets of a protocol, with indices given as `DATASET=INDEX`; counts go to stderr."""
     from unmask.data.protocols.protocol import protocol
     from unmask.data.protocols.resolve import resolve
 

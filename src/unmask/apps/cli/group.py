@@ -18,6 +18,7 @@ COMMANDS = {
     "synthesize": "Make forgeries with exact masks from real faces.",
     "train": "Train a model.",
     "evaluate": "Score a protocol, or audit an index for leaks.",
+    "benchmark": "Train and test models side by side.",
     "models": "List and describe models.",
     "doctor": "Say what is installed and works.",
     "schema": "Print the JSON Schema of the results.",

@@ -28,6 +28,13 @@ from unmask.errors import ConfigError, MissingExtraError
     help="Safetensors file with ImageNet weights of the RGB backbone.",
 )
 @click.option("--no-pretrained", is_flag=True, help="Train the RGB backbone from scratch.")
+@click.option(
+    "--devices",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes that share every batch: one per GPU, or of the processor where there is none.",
+)
 @click.option("--resume", is_flag=True, help="Continue from the last checkpoint in the folder.")
 def train(
     config: Path,
@@ -35,6 +42,7 @@ def train(
     index: Path | None,
     backbone_weights: Path | None,
     no_pretrained: bool,
+    devices: int,
     resume: bool,
 ) -> None:
     """Train a model.
@@ -57,5 +65,6 @@ def train(
         index=index,
         backbone_weights=backbone_weights,
         pretrained=False if no_pretrained else None,
+        devices=devices,
     )
     click.echo(str(path))

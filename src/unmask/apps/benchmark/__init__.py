@@ -1,0 +1,1 @@
+"""The comparison: every model of a table trained and tested alike."""

@@ -1,0 +1,182 @@
+"""One run of a comparison, in a process of its own: train, choose, score the tests once."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from unmask.apps.benchmark.plan import config_sha256
+from unmask.data.atomic import replace_text
+from unmask.data.crops import Crops
+from unmask.data.processes import end_with_parent
+from unmask.evaluation.comparison.scores import (
+    Facts,
+    facts_path,
+    read_items,
+    write_facts,
+    write_scores,
+)
+from unmask.evaluation.conditions import CLEAN
+from unmask.evaluation.embedding import embedding_map
+from unmask.evaluation.scoring import Scored, score
+from unmask.evaluation.views import ViewStore
+from unmask.metrics.calibration import threshold_at_fpr
+from unmask.models.checkpoint import Card, load_checkpoint
+from unmask.training.card import commit
+from unmask.training.config import TrainConfig
+from unmask.training.run import train_on
+
+FPR = 0.05
+"""Share of the validation reals at or above a run's threshold."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a run needs; can be sent to another process.
+
+    Attributes:
+        arm, config: which run; its seed is the configuration's.
+        training: loads the crops of training and validation.
+        tests, reals: views of the test items and of the validation reals.
+        embedded: items of the picture of the embedding and their groups, or None.
+        out: output folder of the comparison. work: what may be deleted.
+        threads: for the network.
+        precision: of scoring.
+    """
+
+    arm: str
+    config: TrainConfig
+    training: Callable[[], Crops]
+    tests: ViewStore
+    reals: ViewStore
+    embedded: tuple[NDArray[np.intp], tuple[str, ...]] | None
+    out: Path
+    work: Path
+    threads: int
+    precision: str = "float32"
+
+    @property
+    def facts(self) -> Path:
+        """Written last: a run whose facts are there is done."""
+        return facts_path(self.out, self.arm, self.config.seed)
+
+    @property
+    def embedding(self) -> Path:
+        return self.out / "embeddings" / f"{self.arm}.json"
+
+    @property
+    def log(self) -> Path:
+        return self.work / "logs" / f"{self.config.name}.log"
+
+
+def run(job: Job) -> str:
+    """Train and score one run, its output going to the job's log; returns a line about it."""
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    torch.set_num_threads(job.threads)
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        job.log.open("a", encoding="utf-8", buffering=1) as log,
+        redirect_stdout(log),
+        redirect_stderr(log),
+    ):
+        return _run(job)
+
+
+def _run(job: Job) -> str:
+    folder = job.work / "trained" / job.config.name
+    started = time.perf_counter()
+    weights = folder / f"{job.config.name}.safetensors"
+    if not weights.is_file():
+        weights = train_on(
+            job.config,
+            job.training(),
+            out=folder,
+            cache=job.work / "cache",
+            command=f"unmask benchmark (arm {job.arm}, seed {job.config.seed})",
+            resume=True,
+            decide=False,
+        )
+    trained = time.perf_counter() - started
+    model, card = load_checkpoint(weights)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = model.to(device)
+    precision = torch.bfloat16 if job.precision == "bfloat16" else torch.float32
+    reals = score(model, card.input, job.reals, job.reals.batches[0], precision=precision)
+    threshold = threshold_at_fpr(reals.logits, FPR)
+    _score_tests(job, model, card, precision)
+    facts = Facts.model_validate(
+        {
+            "arm": job.arm,
+            "seed": job.config.seed,
+            "threshold": threshold,
+            **_chosen(folder),
+            "parameters": card.parameters,
+            "seconds": card.training["seconds_since_last_start"],
+            "seconds_scoring": round(time.perf_counter() - started - trained),
+            "validation_reals": len(reals.logits),
+            "config_sha256": config_sha256(job.config),
+            "weights_sha256": card.weights_sha256,
+            "configuration": json.loads(job.config.model_dump_json(exclude={"data": {"index"}})),
+            "input": card.input.model_dump(mode="json"),
+            "precision": job.precision,
+            "device": device,
+            "commit": commit(),
+            "torch": torch.__version__,
+        }
+    )
+    write_facts(job.out, facts)
+    for checkpoint in folder.glob("*.ckpt"):  # large, and of no more use
+        checkpoint.unlink()
+    return f"{job.config.name}: validation AUC {facts.val_auc:.3f}, {facts.seconds:.0f} s"
+
+
+def _chosen(folder: Path) -> dict[str, float | int]:
+    """Epoch and validation AUC of the checkpoint that was kept, from the training log."""
+    best: dict[str, float | int] = {"val_auc": -1.0, "best_epoch": 0}
+    for path in folder.glob("logs/*/metrics.csv"):
+        log = pl.read_csv(path)
+        for epoch, value in log.select("epoch", "val/auc").drop_nulls().rows():
+            if value > best["val_auc"]:
+                best = {"val_auc": float(value), "best_epoch": int(epoch)}
+    return best
+
+
+def _score_tests(job: Job, model: nn.Module, card: Card, precision: torch.dtype) -> None:
+    tables = []
+    for batch in job.tests.batches:
+        keep = batch.condition == CLEAN and job.embedded is not None
+        done = score(model, card.input, job.tests, batch, precision=precision, keep_embeddings=keep)
+        tables.append(
+            pl.DataFrame(
+                {
+                    "item": pl.Series(batch.items, dtype=pl.UInt32),
+                    "condition": [batch.condition] * len(batch.items),
+                    "logit": pl.Series(done.logits, dtype=pl.Float32),
+                }
+            )
+        )
+        print(f"{batch.condition}: {len(batch.items)} items scored", file=sys.stderr)
+        if keep:
+            _write_embedding(job, done)
+    write_scores(job.out, job.arm, job.config.seed, pl.concat(tables), read_items(job.out))
+
+
+def _write_embedding(job: Job, done: Scored) -> None:
+    assert job.embedded is not None
+    assert done.embeddings is not None
+    items, groups = job.embedded
+    found = embedding_map(done.embeddings[items], groups)
+    job.embedding.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(job.embedding, found.model_dump_json() + "\n")

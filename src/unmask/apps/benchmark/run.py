@@ -1,0 +1,302 @@
+"""A whole comparison: pictures first, then run after run in processes, then the tables."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from unmask.apps.benchmark.material import UNSEEN, Material
+from unmask.apps.benchmark.one import Job, run
+from unmask.apps.benchmark.plan import Plan, config_sha256
+from unmask.data.atomic import replace_text
+from unmask.data.crops import prepare_crops
+from unmask.data.processes import without_interrupts
+from unmask.errors import ConfigError, UnmaskError
+from unmask.evaluation.comparison.scores import read_facts, scores_path, write_items
+from unmask.evaluation.conditions import (
+    CLEAN,
+    conditions,
+    in_sweep,
+    on_reals_only,
+)
+from unmask.evaluation.spectra import GroupSpectrum, group_spectrum
+from unmask.evaluation.views import Batch, ViewStore
+from unmask.models.registry import model_spec
+from unmask.training.run import sized
+
+Say = Callable[[str], None]
+PLAN, SPECTRA = "plan.json", "spectra.json"
+SpectraFile = TypeAdapter(list[GroupSpectrum])
+SPECTRUM_EACH = 200
+"""Pictures of each group that the spectra are taken of, at most."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a comparison is carried out; nothing here changes a result but `precision`.
+
+    Attributes:
+        work: what may be deleted: crops, views, checkpoints, logs.
+        jobs: runs at a time, each with its share of the cores.
+        precision: of scoring.
+        resume: go on with what is in the output folder.
+    """
+
+    work: Path
+    jobs: int = 1
+    precision: str = "float32"
+    resume: bool = False
+
+
+def open_plan(out: Path, plan: Plan, resume: bool) -> None:
+    """Write the plan into an output folder, or make sure that it is the one that is there.
+
+    A plan may grow by arms and seeds: their runs join those that are there.
+
+    Raises:
+        ConfigError: the folder holds a comparison and is not resumed, or another one.
+    """
+    path = out / PLAN
+    if path.is_file():
+        if not resume:
+            raise ConfigError(
+                f"{out} already holds a comparison.",
+                "Continue it with --resume, or choose another --out.",
+            )
+        plan = _grown(path, plan)
+    elif out.is_dir() and any(out.iterdir()):
+        raise ConfigError(f"{out} is not empty and holds no comparison.", "Choose another --out.")
+    out.mkdir(parents=True, exist_ok=True)
+    replace_text(path, plan.model_dump_json(indent=1) + "\n")
+
+
+def read_plan(out: Path) -> Plan:
+    """The plan of an output folder.
+
+    Raises:
+        ConfigError: there is none, or it is damaged.
+    """
+    path = out / PLAN
+    if not path.is_file():
+        raise ConfigError(f"{out} holds no comparison: it has no {PLAN}.")
+    try:
+        return Plan.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ConfigError(f"{path} is no plan of a comparison: {error}") from error
+
+
+def _grown(path: Path, plan: Plan) -> Plan:
+    """The kept plan with the arms and seeds of the new one."""
+    kept = read_plan(path.parent)
+    old, new = kept.table, plan.table
+    arms = {**old.arms, **new.arms}
+    seeds = tuple(dict.fromkeys((*old.seeds, *new.seeds)))
+    table = old.model_copy(update={"arms": arms, "seeds": seeds})
+    changed = [
+        name
+        for name, same in {
+            "the pictures": kept.items_sha256 == plan.items_sha256,
+            "the protocol": kept.protocol == plan.protocol,
+            "the columns": (kept.unseen.keys(), kept.beside) == (plan.unseen.keys(), plan.beside),
+            "the table": table.model_copy(update={"arms": {}, "seeds": ()})
+            == new.model_copy(update={"arms": {}, "seeds": (), "reference": old.reference}),
+            "an arm": all(old.arms.get(name, arm) == arm for name, arm in new.arms.items()),
+        }.items()
+        if not same
+    ]
+    if changed:
+        raise ConfigError(
+            f"{path.parent} holds a comparison that differs in {', '.join(changed)}.",
+            "Choose another --out, or restore what it began with.",
+        )
+    return kept.model_copy(update={"table": table})
+
+
+def carry_out(plan: Plan, material: Material, out: Path, options: Options, say: Say) -> list[str]:
+    """Do every run of a plan that is not done yet.
+
+    Args:
+        plan: as `open_plan` wrote it, or a part of it.
+        material: its pictures.
+        out: output folder.
+        options: how.
+        say: told of every run.
+
+    Returns:
+        What failed, a line each; the other runs are done.
+    """
+    write_items(out, material.items)
+    jobs = list(_jobs(plan, material, out, options))
+    todo = [job for job in jobs if not _is_done(job)]
+    say(f"{len(jobs)} runs, {len(jobs) - len(todo)} of them done")
+    if not todo:
+        return []
+    for job in todo:  # scores without facts are of a run that was stopped in between
+        scores_path(out, job.arm, job.config.seed).unlink(missing_ok=True)
+    specs = [sized(model_spec(job.config.model), job.config).input for job in todo]
+    for store, load in ((todo[0].reals, todo[0].training), (todo[0].tests, material.test_crops())):
+        store.make(load, specs, jobs=options.jobs)
+        say(f"views of {sum(len(b.items) for b in store.batches)} pictures made")
+    if not (out / SPECTRA).is_file():
+        replace_text(out / SPECTRA, SpectraFile.dump_json(_spectra(material)).decode() + "\n")
+    return _run_all(todo, options.jobs, say)
+
+
+def _run_all(jobs: Sequence[Job], processes: int, say: Say) -> list[str]:
+    failures = []
+    # a process per run: whatever one leaves behind ends with it
+    with without_interrupts():
+        pool = ProcessPoolExecutor(
+            processes, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1
+        )
+    with pool:
+        waiting = {pool.submit(run, job): job for job in jobs}
+        try:
+            for number, future in enumerate(as_completed(waiting), start=1):
+                job = waiting[future]
+                try:
+                    say(f"[{number}/{len(jobs)}] {future.result()}")
+                except (UnmaskError, RuntimeError, OSError, ValueError) as error:
+                    failures.append(f"{job.config.name}: {error}")
+                    say(f"[{number}/{len(jobs)}] {job.config.name} failed, see {job.log}: {error}")
+        except KeyboardInterrupt:
+            for process in list((pool._processes or {}).values()):
+                process.terminate()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return failures
+
+
+def _is_done(job: Job) -> bool:
+    """Whether a run is there.
+
+    Raises:
+        ConfigError: it is, with another configuration.
+    """
+    if not job.facts.is_file():
+        return False
+    facts = read_facts(job.out, job.arm, job.config.seed)
+    if facts.config_sha256 == config_sha256(job.config):
+        return True
+    raise ConfigError(
+        f"{job.facts} was made with another configuration of {job.arm}.",
+        "Choose another --out, or delete that run's scores and facts.",
+    )
+
+
+def _jobs(plan: Plan, material: Material, out: Path, options: Options) -> Iterator[Job]:
+    """Seed by seed, so that a comparison that was stopped has all arms."""
+    first = plan.table.seeds[0]
+    embedded = embedded_items(material.items, plan.table.embedded_each)
+    stores = {
+        swept: ViewStore(
+            options.work / "views",
+            batches(material.items, plan.table.sweep_each if swept else 0),
+            material.places,
+            plan.seed,
+        )
+        for swept in (True, False)
+    }
+    reals = _validation_reals(material, options.work, plan.seed)
+    for seed in plan.table.seeds:
+        for arm in plan.table.arms:
+            yield Job(
+                arm=arm,
+                config=plan.table.config(arm, seed, plan.families),
+                training=partial(
+                    prepare_crops,
+                    material.training,
+                    material.cache,
+                    normalise=material.normalise,
+                ),
+                tests=stores[seed == first],
+                reals=reals,
+                embedded=embedded if seed == first and embedded[1] else None,
+                out=out,
+                work=options.work,
+                threads=max(1, (os.cpu_count() or 1) // options.jobs),
+                precision=options.precision,
+            )
+
+
+def _validation_reals(material: Material, work: Path, seed: int) -> ViewStore:
+    crops = material.training_crops()
+    places = crops.where(lambda item: item.split == "val" and item.label == 0)
+    numbers = np.arange(len(places))
+    return ViewStore(work / "validation", (Batch(CLEAN, numbers),), np.array(places), seed)
+
+
+def batches(items: pl.DataFrame, sweep_each: int) -> tuple[Batch, ...]:
+    """What is scored under which condition.
+
+    Args:
+        items: numbered.
+        sweep_each: fakes per unseen family in the sweep; without, there is none.
+    """
+    every = items["item"].to_numpy().astype(np.intp)
+    reals = every[items["label"].to_numpy() == 0]
+    swept = swept_items(items, sweep_each)
+    return tuple(
+        Batch(name, swept if in_sweep(name) else reals if on_reals_only(name) else every)
+        for name in conditions(sweep=bool(len(swept)))
+    )
+
+
+def _spread(numbers: NDArray[np.intp], count: int) -> list[int]:
+    """At most `count` of them, evenly spread over their order."""
+    if len(numbers) <= count:
+        return [int(n) for n in numbers]
+    return [int(numbers[i]) for i in np.linspace(0, len(numbers) - 1, count).round().astype(int)]
+
+
+def _groups(items: pl.DataFrame, where: pl.Expr) -> Mapping[str, NDArray[np.intp]]:
+    """Family -> item numbers; '' is reals."""
+    chosen = items.filter(where)
+    families = sorted(chosen["family"].unique().to_list())
+    return {
+        family: chosen.filter(pl.col("family") == family)["item"].to_numpy().astype(np.intp)
+        for family in families
+    }
+
+
+def swept_items(items: pl.DataFrame, each: int) -> NDArray[np.intp]:
+    """Item numbers of the sweep: `each` fakes of every unseen family, and as many reals as fakes.
+
+    The same for one table of items, whatever is run.
+    """
+    if not each:
+        return np.empty(0, np.intp)
+    groups = dict(_groups(items, pl.col("sets").list.contains(UNSEEN)))
+    reals = groups.pop("")
+    fakes = [n for numbers in groups.values() for n in _spread(numbers, each)]
+    return np.array(sorted(_spread(reals, len(fakes)) + fakes), np.intp)
+
+
+def embedded_items(items: pl.DataFrame, each: int) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+    """Item numbers for the picture of the embedding, and the group of each: `real` or a family."""
+    numbers: list[int] = []
+    names: list[str] = []
+    for family, members in _groups(items, pl.lit(True)).items():
+        chosen = _spread(members, each)
+        numbers += chosen
+        names += [family or "real"] * len(chosen)
+    return np.array(numbers, np.intp), tuple(names)
+
+
+def _spectra(material: Material) -> list[GroupSpectrum]:
+    crops = material.test_crops()()
+    found = []
+    for family, members in _groups(material.items, pl.lit(True)).items():
+        images = (crops.image(int(material.places[n])) for n in _spread(members, SPECTRUM_EACH))
+        found.append(group_spectrum(family or "real", images))
+    return found

@@ -1,0 +1,112 @@
+"""What can be known to fail before faces are looked for, and is refused then."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unmask.errors import ConfigError, UnmaskError
+from unmask.models.registry import model_spec
+from unmask.models.rich import RichConfig
+from unmask.training.config import TrainConfig
+from unmask.training.network import (
+    build,
+    device_type,
+    sized,
+    starts_from_imagenet,
+    with_window,
+)
+from unmask.transforms.preprocess import InputSpec, normalise
+
+
+def check(config: TrainConfig, devices: int = 1) -> None:
+    """Refuse what cannot work on this machine: devices, precision, weights, size of the pictures.
+
+    The network is built as it will be trained, and two pictures of zeros are put through it.
+
+    Args:
+        config: each field is valid by itself.
+        devices: processes of the run.
+
+    Raises:
+        ConfigError: it cannot work; the message names the field.
+        CheckpointError: backbone weights cannot be had.
+    """
+    _check_devices(config, devices)
+    _check_precision(config)
+    _check_network(config)
+
+
+def _check_devices(config: TrainConfig, devices: int) -> None:
+    if devices < 1:
+        raise ConfigError(f"--devices must be at least 1; got {devices}.")
+    if devices == 1:
+        return
+    optim = config.optim
+    unit = 2 * optim.accumulate * devices
+    if optim.batch_size % unit:
+        raise ConfigError(
+            f"optim.batch_size: {optim.batch_size} pictures cannot be split into {devices} devices "
+            f"x {optim.accumulate} parts (optim.accumulate) that are half real.",
+            f"Use a multiple of {unit}, or other --devices.",
+        )
+    if isinstance(model_spec(config.model).config, RichConfig):
+        raise ConfigError(
+            f"--devices: {config.model} trains on statistics that are computed once, in one "
+            "process.",
+            "Leave --devices out.",
+        )
+    if device_type() == "cuda" and torch.cuda.device_count() < devices:
+        raise ConfigError(
+            f"--devices {devices}: this machine has {torch.cuda.device_count()} GPUs.",
+            "Use as many, or hide them (CUDA_VISIBLE_DEVICES=) to train on the processor.",
+        )
+
+
+def _check_precision(config: TrainConfig) -> None:
+    precision = config.optim.precision
+    if precision == "16-mixed" and device_type() == "cpu":
+        raise ConfigError(
+            "optim.precision: 16-mixed needs a GPU.", "Use bf16-mixed or 32-true here."
+        )
+    if (
+        precision == "bf16-mixed"
+        and device_type() == "cuda"
+        and not torch.cuda.is_bf16_supported(including_emulation=False)
+    ):
+        raise ConfigError(
+            f"optim.precision: {torch.cuda.get_device_name()} has no bfloat16.",
+            "Use 16-mixed or 32-true here.",
+        )
+
+
+def _check_network(config: TrainConfig) -> None:
+    spec = sized(model_spec(config.model), config)
+    wanted = starts_from_imagenet(spec, config)
+    try:
+        model = build(spec, config, wanted)
+    except ConfigError as error:
+        if not wanted and config.backbone_weights is None:
+            raise
+        field = "backbone_weights" if config.backbone_weights is not None else "pretrained: true"
+        raise ConfigError(
+            f"{field}: cannot be had for {config.model}. {error.message}", error.hint
+        ) from error
+    for contract in (with_window(spec.input, config.data.window), spec.input):
+        rgb, native = _zeros(contract)
+        try:
+            with torch.no_grad():  # in training mode: that is what will run first
+                model(rgb, native)
+        except (UnmaskError, RuntimeError, ValueError) as error:
+            raise ConfigError(
+                f"data.side, data.window: {config.model} cannot take pictures of {rgb.shape[-1]} "
+                f"px (RGB) and {native.shape[-1]} px (native window): {error}",
+                "Leave data.side and data.window out for the network's own sizes.",
+            ) from error
+
+
+def _zeros(spec: InputSpec) -> tuple[Tensor, Tensor]:
+    """Two black pictures as the network takes them: RGB, native window."""
+    native = torch.zeros(2, 3, spec.native_size, spec.native_size)
+    side = spec.rgb_size or spec.native_size
+    return normalise(torch.zeros(2, 3, side, side), spec), native
