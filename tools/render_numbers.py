@@ -17,23 +17,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import comparison_tables
+from comparison_tables import table
+
 from unmask.data.readers import READERS
 from unmask.synthesis.families import SPECS
 from unmask.transforms.levels import PERTURBATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = ("README.md", "docs/data.md", "docs/model-card.md", "docs/performance.md")
+FILES = (
+    "README.md",
+    "docs/benchmark.md",
+    "docs/data.md",
+    "docs/model-card.md",
+    "docs/performance.md",
+)
+UNSEEN, ABLATIONS = "synthetic-unseen", "ablations"
 AUDITED = ("blur", "highpass", "bytes_per_pixel", "grid_strength", "luma", "saturation")
 BLOCK = re.compile(r"(<!-- (\w+): made by [^>]*-->\n).*?(<!-- end \2 -->)", re.DOTALL)
 
 
 def results(name: str) -> dict[str, Any]:
     return json.loads((ROOT / f"benchmarks/results/{name}.json").read_text("utf-8"))
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def with_interval(entry: dict[str, Any], key: str = "auc") -> str:
@@ -203,6 +208,34 @@ def perturbations() -> str:
     return table(["", *(str(level) for level in range(1, 6)), "parameters"], rows)
 
 
+def comparison() -> str:
+    return comparison_tables.table_one(UNSEEN)
+
+
+def comparison_tests() -> str:
+    return comparison_tables.tests(UNSEEN)
+
+
+def comparison_by_test() -> str:
+    return comparison_tables.by_test(UNSEEN)
+
+
+def comparison_robustness() -> str:
+    return comparison_tables.robustness(UNSEEN)
+
+
+def ablations() -> str:
+    return comparison_tables.table_one(ABLATIONS)
+
+
+def ablations_tests() -> str:
+    return comparison_tables.tests(ABLATIONS)
+
+
+def ablations_by_test() -> str:
+    return comparison_tables.by_test(ABLATIONS)
+
+
 def spread(values: dict[str, float], digits: int = 3) -> str:
     """Median and range of repeated measurements."""
     middle, low, high = (f"{values[k]:.{digits}f}" for k in ("median", "min", "max"))
@@ -222,6 +255,13 @@ MAKERS: dict[str, Callable[[], str]] = {
         families,
         audit,
         perturbations,
+        comparison,
+        comparison_tests,
+        comparison_by_test,
+        comparison_robustness,
+        ablations,
+        ablations_tests,
+        ablations_by_test,
     )
 }
 

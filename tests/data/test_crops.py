@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,6 +14,7 @@ import pytest
 from unmask.data import crops as module
 from unmask.data.crops import prepare_crops
 from unmask.data.items import Item
+from unmask.data.protocols.normalise import Normalise
 from unmask.errors import DatasetError
 from unmask.faces import MTCNNDetector, crop_face, find_faces
 from unmask.media import decode
@@ -148,3 +151,120 @@ def test_keys_of_pictures_are_what_they_were_before_there_were_crops(tmp_path: P
     path.parent.mkdir()
     path.write_bytes(b"12345")
     assert module._key([item(path), item(tmp_path / "a" / "gone.png")]) == "2483673dc854d139"
+
+
+def test_frames_of_a_video_go_through_one_step_wherever_they_lie(tmp_path: Path) -> None:
+    step, points = Normalise(side=64), tuple(float(v) for v in range(30, 40))
+    noise = np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8)
+    found = []
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        given = []
+        for name in ("000000.png", "000001.png"):
+            assert cv2.imwrite(str(tmp_path / place / name), noise)
+            box = {"box": (0, 0, 80, 80), "landmarks": points, "video_id": "d/m/c23/a"}
+            given.append(item(tmp_path / place / name, **box))
+        crops = prepare_crops(given, tmp_path / f"cache {place}", normalise=step)
+        found += [crops.image(0), crops.image(1)]
+    for image in found:
+        np.testing.assert_array_equal(image, step.apply(noise[..., ::-1].copy(), "d/m/c23/a"))
+    other = [item(i.path, box=i.box, landmarks=i.landmarks, video_id="d/m/c23/b") for i in given]
+    apart = prepare_crops(other, tmp_path / "cache there", normalise=step)
+    np.testing.assert_array_equal(apart.image(0), step.apply(noise[..., ::-1].copy(), "d/m/c23/b"))
+    assert (
+        prepare_crops(other, tmp_path / "plain").key == prepare_crops(given, tmp_path / "plain").key
+    )
+
+
+def dotted(path: Path, side: int, points: list[tuple[int, int]]) -> Item:
+    """A grey crop with a bright dot, 5 pixels wide, at each landmark."""
+    image = np.full((side, side, 3), 60, np.uint8)
+    for x, y in points:
+        image[y - 2 : y + 3, x - 2 : x + 3] = 250
+    cv2.imwrite(str(path), image)
+    flat = tuple(float(v) for point in points for v in point)
+    return item(path, box=(0, 0, side, side), landmarks=flat)
+
+
+DOTS = [(50, 60), (90, 61), (70, 75), (55, 95), (88, 94)]
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "moved"),
+    [
+        ("window", 96, lambda v: v - 26),  # (149 - 96) // 2
+        ("scale", 96, lambda v: v * 96 / 149),
+        ("scale", 192, lambda v: v * 192 / 149),
+    ],
+)
+def test_landmarks_go_along_with_a_protocols_step(
+    tmp_path: Path, size: str, side: int, moved: Callable[[float], float]
+) -> None:
+    step = Normalise.model_validate({"size": size, "side": side, "jpeg_quality": (95, 95)})
+    one = dotted(tmp_path / "a.png", 149, DOTS)
+    crops = prepare_crops([one], tmp_path / "cache", normalise=step)
+    image, points = crops.image(0), crops.landmarks[0]
+    assert image.shape == (side, side, 3)
+    np.testing.assert_allclose(points, [[moved(x), moved(y)] for x, y in DOTS], atol=1e-4)
+    np.testing.assert_array_equal(image, step.apply(crop_of(one), one.path.as_posix()))
+    for x, y in points:  # the dot's weighted middle is where its landmark says
+        near = image[int(y) - 5 : int(y) + 6, int(x) - 5 : int(x) + 6].mean(2) - 60.0
+        near = np.clip(near, 20, None) - 20
+        rows, columns = np.mgrid[int(y) - 5 : int(y) + 6, int(x) - 5 : int(x) + 6]
+        assert np.average(columns, weights=near) == pytest.approx(x, abs=0.7)
+        assert np.average(rows, weights=near) == pytest.approx(y, abs=0.7)
+
+
+def crop_of(one: Item) -> np.ndarray:
+    return np.ascontiguousarray(cv2.imread(str(one.path))[..., ::-1])
+
+
+def test_a_crop_smaller_than_the_window_is_dropped_with_its_reason(tmp_path: Path) -> None:
+    step = Normalise(size="window", side=128)
+    items = [dotted(tmp_path / f"{side}.png", side, DOTS) for side in (127, 128, 149)]
+    crops = prepare_crops(items, tmp_path / "cache", normalise=step)
+    assert crops.items == items[1:]
+    assert crops.dropped == {"smaller_than_window": 1}
+    assert {crops.image(index).shape for index in range(2)} == {(128, 128, 3)}
+
+
+def test_crops_of_another_step_are_others(tmp_path: Path) -> None:
+    one = [dotted(tmp_path / "a.png", 149, DOTS)]
+    steps = (None, Normalise(side=96), Normalise(side=96, seed=1))
+    keys = {prepare_crops(one, tmp_path / "cache", normalise=step).key for step in steps}
+    assert len(keys) == 3
+
+
+def test_a_killed_write_leaves_nothing_that_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = [dotted(tmp_path / "a.png", 149, DOTS)]
+
+    def stop(self: Path, target: object) -> Path:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_crops(one, tmp_path / "cache")
+    assert not list((tmp_path / "cache").glob("*.json"))
+    assert len(prepare_crops(one, tmp_path / "cache")) == 1
+
+
+def test_the_pixels_are_an_ordinary_array_file(items: list[Item], tmp_path: Path) -> None:
+    crops = prepare_crops(items, tmp_path / "cache")
+    (path,) = (tmp_path / "cache").glob("*.npy")
+    whole = io.BytesIO()
+    np.save(whole, np.concatenate([crops.image(i).ravel() for i in range(len(crops))]))
+    assert path.read_bytes() == whole.getvalue()
+    assert {p.suffix for p in (tmp_path / "cache").iterdir()} == {".npy", ".json"}
+
+
+def test_what_is_stopped_leaves_no_array(items: list[Item], tmp_path: Path) -> None:
+    def stop(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare_crops(items, tmp_path / "cache", progress=stop)
+    assert {p.suffix for p in (tmp_path / "cache").iterdir()} == {".part"}
+    assert len(prepare_crops(items, tmp_path / "cache")) == 2

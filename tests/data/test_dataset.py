@@ -12,8 +12,10 @@ import torch
 from unmask.data.crops import Crops
 from unmask.data.dataset import (
     CONTROLS,
+    MadeViews,
     PairSettings,
     TrainingPairs,
+    is_of,
     laundered,
     scoring_sets,
     soften,
@@ -22,7 +24,7 @@ from unmask.data.items import Item
 from unmask.errors import ConfigError
 from unmask.synthesis.families import TRAINING_FAMILIES
 from unmask.transforms.perturb import LaunderingPolicy
-from unmask.transforms.preprocess import InputSpec
+from unmask.transforms.preprocess import InputSpec, Views
 
 SPEC = InputSpec(native_size=64, native_limit=None)
 FIVE = np.array([[34, 40], [66, 40], [50, 58], [38, 74], [62, 74]], np.float32)
@@ -180,3 +182,116 @@ def test_reals_and_fakes_are_laundered_alike(crops: Crops) -> None:
     one, other = (laundered(crops.image(0), rng) for rng in rngs)
     assert (one == other).all()
     assert (one != crops.image(0)).any()
+
+
+KINDS = [
+    *[("a", 0, "", split) for split in ("train", "train", "val", "val")],
+    ("a", 1, "inpaint-telea", "train"),
+    ("a", 1, "inpaint-navier_stokes", "train"),
+    ("a", 1, "self_blend", "train"),
+    ("a", 1, "inpaint-telea", "val"),
+    ("a", 1, "inpaint-navier_stokes", "val"),
+    ("a", 1, "inpainted", "val"),
+    ("a", 1, "self_blend", "val"),
+]
+
+
+def test_kinds_are_of_their_family() -> None:
+    assert is_of("inpaint", "inpaint")
+    assert is_of("inpaint-telea", "inpaint")
+    assert not is_of("inpainted", "inpaint")
+    assert not is_of("inpaint", "inpaint-telea")
+
+
+def test_an_indexs_own_fakes_of_a_family_are_taken_without_forging() -> None:
+    crops = crops_of(KINDS)
+    own = settings(families={"inpaint": 1.0, "self_blend": 1.0}, forged=False)
+    pairs = TrainingPairs(crops, SPEC, own, seed=0, repeats=8)
+    assert pairs.pools == {"inpaint": [4, 5], "self_blend": [6]}
+    windows = {
+        index: {
+            image[y : y + 64, x : x + 64].tobytes()
+            for image in (crops.image(index), crops.image(index)[:, ::-1])
+            for y in range(37)
+            for x in range(37)
+        }
+        for index in (4, 5, 6)
+    }
+    seen = set()
+    for item in (pairs[i] for i in range(len(pairs))):
+        fake = item["native"][1].numpy().tobytes()
+        (index,) = [index for index, parts in windows.items() if fake in parts]
+        assert int(item["family"][1]) == (1 if index == 6 else 0)
+        seen.add(index)
+    assert seen == {4, 5, 6}
+    forged = TrainingPairs(crops, SPEC, settings(families={"self_blend": 1.0}), seed=0)
+    assert forged.pools == {}
+    with pytest.raises(ConfigError, match="No training items for reupsample"):
+        TrainingPairs(crops, SPEC, settings(families={"reupsample": 1}, forged=False), seed=0)
+
+
+def test_validation_gathers_kinds_under_the_families_that_are_trained_on() -> None:
+    crops = crops_of(KINDS)
+    found = scoring_sets(
+        crops, SPEC, "val", forged=False, controls=False, families=["inpaint", "self_blend"]
+    )
+    assert [(s.name, s.label, len(s.views)) for s in found] == [
+        ("real", 0, 2), ("inpaint", 1, 2), ("inpainted", 1, 1), ("self_blend", 1, 1)
+    ]  # fmt: skip
+    alone = scoring_sets(crops, SPEC, "val", forged=False, controls=False)
+    names = ["real", "inpaint-navier_stokes", "inpaint-telea", "inpainted", "self_blend"]
+    assert [s.name for s in alone] == names
+
+
+@pytest.mark.parametrize("random_grid", [True, False])
+def test_the_grid_is_random_or_begins_with_the_window(
+    crops: Crops, monkeypatch: pytest.MonkeyPatch, random_grid: bool
+) -> None:
+    phases: list[tuple[int, int]] = []
+
+    def seen(image: np.ndarray, quality: int, sampling: str, phase: tuple[int, int]) -> np.ndarray:
+        phases.append(phase)
+        return image
+
+    monkeypatch.setattr("unmask.transforms.perturb.jpeg", seen)
+    policy = LaunderingPolicy(resize_p=0, blur_p=0, noise_p=0, jpeg_p=1, second_jpeg_p=0)
+    chosen = settings(families={"gan": 1.0}, laundering=policy, random_grid=random_grid)
+    pairs = TrainingPairs(crops, SPEC, chosen, seed=0)
+    places = []
+    for index in range(len(pairs)):
+        real = pairs[index]["native"][0].numpy()
+        places += [
+            (x, y)
+            for i in pairs.reals
+            for image in (crops.image(i),)
+            for part in (real, real[:, ::-1])
+            for x, y in [(x, y) for x in range(37) for y in range(37)]
+            if (image[y, x : x + 64] == part[0]).all()
+        ]
+    assert places
+    aligned = all(v % 8 == 0 for place in places for v in place) and set(phases) == {(0, 0)}
+    assert aligned != random_grid
+
+
+def test_views_are_made_once_and_kept_while_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def make(index: int) -> Views:
+        made.append(index)
+        return Views(native=np.full((10, 10, 3), index, np.uint8))
+
+    monkeypatch.setattr(MadeViews, "kept", 0)
+    monkeypatch.setattr(MadeViews, "ROOM", 3 * 300)
+    first, second = MadeViews([5, 6], make), MadeViews([7, 8], make)
+    for _ in range(2):
+        for views, indices in ((first, [5, 6]), (second, [7, 8])):
+            assert [int(v["native"][0, 0, 0]) for v in views[:]] == indices
+            assert [int(v["native"][0, 0, 0]) for v in views] == indices
+    # the fourth finds no room and is made every time
+    assert [made.count(index) for index in (5, 6, 7, 8)] == [1, 1, 1, 4]
+    assert MadeViews.kept == 3 * 300
+    del first
+    assert MadeViews.kept == 300
+    assert [int(v["native"][0, 0, 0]) for v in second] == [7, 8]
+    assert made.count(8) == 5
+    assert MadeViews.kept == 600

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,10 +13,11 @@ from torch import Tensor, nn
 
 from unmask.inference.detector import EVIDENCE_PER_FACE, Detector
 from unmask.inference.explain import grad_cam, heatmap, residual_picture
+from unmask.models.lae import LAE, LAEConfig
 from unmask.models.registry import MODELS
 from unmask.models.rich import RichConfig, RichNet
 from unmask.transforms.dct import log_bands
-from unmask.transforms.preprocess import InputSpec, window_in_crop
+from unmask.transforms.preprocess import InputSpec, to_tensors, to_views, window_in_crop
 from unmask.types import UInt8Image
 
 
@@ -149,6 +151,25 @@ def test_rich_statistics_have_their_own_attribution() -> None:
     expected = model.attribution(native).numpy()
     got = heatmap(model, crop, NATIVE)
     np.testing.assert_allclose(got, expected / expected.max(), atol=1e-5)
+
+
+@pytest.mark.parametrize("changes", [{}, {"map": "fake_half"}, {"map_weight": "signed"}])
+@pytest.mark.parametrize("side", [64, 150])
+def test_the_lae_shows_its_interpretation_map(side: int, changes: dict[str, Any]) -> None:
+    torch.manual_seed(3)
+    config = LAEConfig.model_validate({"size": 64, "channels": (4, 8, 8), "latent": 16, **changes})
+    spec = InputSpec(rgb_size=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    model = LAE(config).eval()
+    crop = np.random.default_rng(1).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    rgb = to_tensors([to_views(crop, spec)], spec)["rgb"]
+    with torch.no_grad():
+        own = model.encode(rgb).map[0].numpy()  # scaled to its maximum or not, it shows the same
+    expected = cv2.resize(own, (side, side), interpolation=cv2.INTER_LINEAR)
+    got = heatmap(model, crop, spec)
+    assert got.max() == 1.0
+    assert got.min() < 0.9
+    # warpAffine rounds its positions to 1/32 of a cell
+    np.testing.assert_allclose(got, expected / expected.max(), atol=0.04)
 
 
 def test_the_residual_picture_is_the_block_high_pass() -> None:

@@ -24,6 +24,7 @@ LIGHT: dict[str, int | None] = {
     "f3net_lfs": 107,
     "srm": 107,
     "efficientnet_b4": 96,
+    "lae": 96,
 }
 """Network -> side of its RGB input here; None leaves it as declared."""
 

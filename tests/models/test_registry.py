@@ -85,7 +85,9 @@ def test_takes_its_declared_input(name: str) -> None:
 
 @every_model
 def test_the_backward_pass_reaches_every_parameter(name: str) -> None:
+    """All but those declared as auxiliary, and of those none."""
     config, spec = light(MODELS[name])
+    auxiliary = MODELS[name].auxiliary
     missing: set[str] | None = None
     for seed in range(4):  # a lone unit behind a ReLU may be dead for one draw of its weights
         torch.manual_seed(seed)
@@ -97,6 +99,10 @@ def test_the_backward_pass_reaches_every_parameter(name: str) -> None:
         gradients = {n: p.grad for n, p in model.named_parameters()}
         assert [n for n, g in gradients.items() if g is not None and not g.isfinite().all()] == []
         silent = {n for n, g in gradients.items() if g is None or not g.any()}
+        aside = {n for n in gradients if n.startswith(auxiliary)}
+        assert aside <= silent
+        assert all(any(n.startswith(prefix) for n in aside) for prefix in auxiliary)
+        silent -= aside
         missing = silent if missing is None else missing & silent
         if not missing:
             break

@@ -9,6 +9,7 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from pydantic import ValidationError
 from safetensors.torch import save_file
 from scipy.fft import dctn, idctn
 from scipy.signal import correlate2d
@@ -57,6 +58,29 @@ def test_mesonet_has_exactly_the_papers_parameters_and_maps(
     assert shapes == [(channels[0], 128), (channels[1], 64), (16, 32), (16, 8)]
     with pytest.raises(ShapeError, match="256x256"):
         model(torch.rand(1, 3, 224, 224), x)
+
+
+@pytest.mark.parametrize("inception", [False, True])
+@pytest.mark.parametrize("size", [32, 64, 96])
+def test_mesonet_of_another_side_differs_in_its_first_dense_layer_alone(
+    inception: bool, size: int
+) -> None:
+    model = MesoNet(MesoNetConfig(inception=inception, size=size)).eval()
+    usual = MesoNet(MesoNetConfig(inception=inception))
+    shapes = {name: p.shape for name, p in model.named_parameters()}
+    differ = {name for name, p in usual.named_parameters() if shapes[name] != p.shape}
+    assert differ == {"dense.1.weight"}
+    assert shapes["dense.1.weight"] == (16, 16 * (size // 32) ** 2)
+    x = torch.rand(2, 3, size, size)
+    assert model(x, x).logit.shape == (2,)
+    with pytest.raises(ShapeError, match=f"takes {size}x{size} pixels; got "):
+        model(torch.rand(1, 3, size + 32, size + 32), x)
+
+
+@pytest.mark.parametrize("size", [16, 100, 0])
+def test_mesonet_of_a_side_that_does_not_divide_is_refused(size: int) -> None:
+    with pytest.raises(ValidationError, match="size"):
+        MesoNetConfig(size=size)
 
 
 def test_inception_branches_look_1_1_2_and_3_pixels_far() -> None:

@@ -50,6 +50,13 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ({"optim": {"batch_size": 7}}, "batch_size must be even"),
         ({"optim": {"learning_rate": 0}}, "optim.learning_rate"),
         ({"optim": {"precision": "8"}}, "optim.precision"),
+        ({"optim": {"optimizer": "lion"}}, "optim.optimizer"),
+        ({"optim": {"batch_size": 12, "accumulate": 4}}, "batch_size: 12 .* multiple of 8"),
+        ({"optim": {"batch_size": 2}}, "contrastive_weight"),
+        ({"optim": {"batch_size": 8, "accumulate": 4}}, "contrastive_weight"),
+        ({"optim": {"epochs": 3, "warmup_epochs": 3}}, "warmup_epochs: 3 are not fewer"),
+        ({"optim": {"loss": "am_softmax"}}, r"optim\.loss: am_softmax needs .*srm"),
+        ({"optim": {"optimizer": "sam", "precision": "16-mixed"}}, r"optim\.precision: 16-mixed"),
         ({"select_on": ["stylegan"]}, "would leak the test"),
         ({"data": {"families": {"self_blend": -1}}}, "data.families.self_blend"),
         ({"naem": "b"}, "naem"),
@@ -60,6 +67,11 @@ def test_what_cannot_work_names_its_field(
 ) -> None:
     with pytest.raises(ConfigError, match=words):
         load_config(written(tmp_path, GOOD | change))
+
+
+def test_small_batches_work_without_the_contrastive_loss(tmp_path: Path) -> None:
+    optim = {"batch_size": 8, "accumulate": 4, "contrastive_weight": 0}
+    assert load_config(written(tmp_path, GOOD | {"optim": optim})).optim.accumulate == 4
 
 
 def test_broken_files_are_told_apart(tmp_path: Path) -> None:

@@ -167,3 +167,20 @@ def test_what_cannot_work_is_refused() -> None:
     for change in (lambda i: perturb.jpeg(i, 90), lambda i: perturb.gaussian_blur(i, 1.0)):
         with pytest.raises(ShapeError, match="uint8 RGB"):
             change(np.zeros((4, 4), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("chance", "low", "high"), [(0.0, 0, 12), (0.5, 170, 240), (1.0, 400, 400)]
+)
+def test_a_share_of_grids_begins_in_the_corner(
+    chance: float, low: int, high: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr(perturb, "jpeg", lambda image, q, s, phase: (seen.append(phase), image)[1])
+    policy = LaunderingPolicy(jpeg_p=1, second_jpeg_p=0, resize_p=0, noise_p=0, aligned_p=chance)
+    image = texture(20, 20)
+    for seed in range(400):
+        policy.draw(np.random.default_rng(seed))(image)
+    assert len(seen) == 400
+    assert low <= seen.count((0, 0)) <= high  # drawn anywhere, one of 64 is the corner, too
+    assert len(set(seen)) > (1 if chance < 1 else 0)

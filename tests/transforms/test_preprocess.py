@@ -135,3 +135,15 @@ def test_what_cannot_work_is_refused() -> None:
     for bad in ({"native_size": 8}, {"native_limit": 0.5}, {"std": (0, 1, 1)}, {"sise": 3}):
         with pytest.raises(ValidationError):
             InputSpec.model_validate(bad)
+
+
+@settings(max_examples=60, deadline=None)
+@given(side=st.integers(64, 129), x=st.floats(0, 1), y=st.floats(0, 1))
+def test_aligned_windows_begin_with_the_crops_blocks(side: int, x: float, y: float) -> None:
+    spec = InputSpec(native_size=64, native_limit=None)
+    columns, rows = np.meshgrid(np.arange(side), np.arange(side))
+    crop = np.stack([columns, rows, rows], 2).astype(np.uint8)
+    corner = to_views(crop, spec, offset=(x, y), aligned=True)["native"][0, 0, :2]
+    free = to_views(crop, spec, offset=(x, y))["native"][0, 0, :2]
+    assert (corner % 8 == 0).all()
+    assert ((free.astype(int) - corner >= 0) & (free.astype(int) - corner < 8)).all()

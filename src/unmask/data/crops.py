@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unmask.data.atomic import replace_text, replacing
 from unmask.data.items import Item
 from unmask.data.protocols.normalise import Normalise
 from unmask.errors import DatasetError
@@ -114,8 +116,7 @@ def _write(
     sides: list[int] = []
     landmarks: list[list[list[float]]] = []
     dropped: Counter[str] = Counter()
-    raw = base.with_suffix(".raw")
-    with raw.open("wb") as pixels:
+    with _growing_npy(base.with_suffix(".npy")) as pixels:
         for index, item in enumerate(items):
             cropped = _cropped(item, detector)
             if normalise is not None and not isinstance(cropped, str):
@@ -129,9 +130,8 @@ def _write(
                 pixels.write(cropped[0].tobytes())
             if progress:
                 progress(index + 1)
-    _as_npy(raw, base.with_suffix(".npy"))
     meta = {"kept": kept, "sides": sides, "landmarks": landmarks, "dropped": dict(dropped)}
-    base.with_suffix(".json").write_text(json.dumps(meta), "utf-8")
+    replace_text(base.with_suffix(".json"), json.dumps(meta))
 
 
 def _cropped(item: Item, detector: Callable[[], FaceDetector]) -> Cropped | str:
@@ -149,20 +149,31 @@ def _normalised(item: Item, cropped: Cropped, normalise: Normalise) -> Cropped |
     side = image.shape[0]
     if not normalise.takes(side, side):
         return "smaller_than_window"
-    changed = normalise.apply(image, item.path.as_posix())
+    changed = normalise.apply(image, item.video_id or item.path.as_posix())
     if normalise.size == "scale":
         return changed, points * np.float32(normalise.side / side)
     return changed, points - np.float32((side - normalise.side) // 2)
 
 
-def _as_npy(raw: Path, path: Path) -> None:
-    """Bytes as an array file, (N,) uint8, without having them in memory."""
-    size = raw.stat().st_size
-    with raw.open("rb") as given, path.open("wb") as made:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (size,)}
-        np.lib.format.write_array_header_1_0(made, header)
-        shutil.copyfileobj(given, made, 1 << 24)
-    raw.unlink()
+@contextmanager
+def _growing_npy(path: Path) -> Iterator[BinaryIO]:
+    """An array file, (N,) uint8, to write bytes to; N is filled in at the end, and it is renamed.
+
+    The header has the same length for every N, so nothing is copied.
+    """
+    with replacing(path) as part, part.open("wb") as file:
+        _write_header(file, 0)
+        start = file.tell()
+        yield file
+        size = file.tell() - start
+        file.seek(0)
+        _write_header(file, size)
+        assert file.tell() == start
+
+
+def _write_header(file: BinaryIO, size: int) -> None:
+    header = {"descr": "|u1", "fortran_order": False, "shape": (size,)}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
 def _detected(frame: Frame, detector: FaceDetector) -> Cropped | str:
@@ -187,13 +198,15 @@ def _as_given(item: Item, frame: Frame) -> Cropped:
     return frame.image, np.array(item.landmarks, np.float32).reshape(5, 2)
 
 
-def _key(items: Sequence[Item], normalise: Normalise | None) -> str:
+def _key(items: Sequence[Item], normalise: Normalise | None = None) -> str:
     digest = hashlib.sha256(f"{_VERSION} {MARGIN}".encode())
     if normalise is not None:
         digest.update(normalise.model_dump_json().encode())
     for item in items:
         # names, not whole paths: a data set that moved is the same data set
         row = {**asdict(item), "path": "/".join(item.path.parts[-2:])}
+        if normalise is None:  # what decides nothing keeps the keys there were before it
+            del row["video_id"]
         if item.box is None:  # what is not a crop keeps the key it had before there were any
             del row["box"], row["landmarks"]
         size = item.path.stat().st_size if item.path.is_file() else -1

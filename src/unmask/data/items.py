@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class Item:
         landmarks: of such a crop the five points x0, y0, x1, y1, ... in its own pixels; taken from
             68, 81 or 189 points where the index has those. A crop with any other number of points
             is a picture like others, in which the face is looked for.
+        video_id: of its row, '' where there is none; which video a picture is of decides how a
+            protocol's normalising step treats it.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class Item:
     split: Split
     box: tuple[int, ...] | None = None
     landmarks: tuple[float, ...] | None = None
+    video_id: str = field(default="", compare=False)
 
 
 def read_items(path: Path) -> list[Item]:
@@ -111,6 +114,7 @@ def _item(row: Mapping[str, Any], index: Index, identity: str) -> Item:
         split=row["split"],
         box=tuple(row["box"]) if five else None,
         landmarks=five,
+        video_id=row["video_id"],
     )
 
 

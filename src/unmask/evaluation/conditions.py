@@ -1,7 +1,8 @@
 """What happens to a test picture before it is scored: nothing, a control, or a perturbation.
 
-Every picture first goes through one JPEG at quality 90 on a random grid, real or fake, so that no
-class comes with a history of its own. What is drawn depends on (seed, condition, item) alone.
+Every picture goes through one JPEG at quality 90 on a random grid, real or fake, so that no class
+comes with a history of its own: after a control, before a perturbation. Under `blur+jpeg` a JPEG
+at quality 50 takes its place. What is drawn depends on (seed, condition, item) alone.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ def _change(condition: str, rng: Generator) -> Callable[[UInt8Image, FloatArray]
         control = CONTROLS[f"real/{name}"]
         return lambda face, points: laundered(control(face, points, rng), rng)
     parts = condition.split("/")
-    if len(parts) == 3 and parts[0] + "/" == SWEEP and parts[2].isdigit():
+    levels = [str(level) for level in range(1, LEVELS + 1)]
+    if len(parts) == 3 and parts[0] + "/" == SWEEP and parts[2] in levels:
         step = perturb(parts[1], int(parts[2]), int(rng.integers(2**31)))
         return partial(_perturbed, step, rng)
     raise ConfigError(f"There is no condition {condition!r}.")

@@ -33,6 +33,7 @@ def score(
     size: int = 64,
     precision: torch.dtype = torch.float32,
     keep_embeddings: bool = False,
+    only: NDArray[np.intp] | None = None,
 ) -> Scored:
     """Score one condition of a store.
 
@@ -44,13 +45,14 @@ def score(
         size: pictures at a time.
         precision: bfloat16 is faster on recent CPUs and moves scores slightly.
         keep_embeddings: return them, too.
+        only: places in the batch, ascending, to score; all when None.
 
     Raises:
         ShapeError: a logit is not finite.
     """
     device = str(next(model.parameters()).device)
     logits, embeddings = [], []
-    for views in store.views(batch, spec, size):
+    for views in store.views(batch, spec, size, only):
         found, embedded = predict(
             model, to_tensors(views, spec), device=device, precision=precision
         )
@@ -63,4 +65,5 @@ def score(
             f"{int((~np.isfinite(joined)).sum())} of {len(joined)} logits under "
             f"{batch.condition} are not finite: the network has diverged."
         )
-    return Scored(batch, joined, np.concatenate(embeddings) if keep_embeddings else None)
+    scored = batch if only is None else Batch(batch.condition, batch.items[only])
+    return Scored(scored, joined, np.concatenate(embeddings) if keep_embeddings else None)

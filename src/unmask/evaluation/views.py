@@ -10,9 +10,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from unmask.data.crops import Crops
@@ -74,33 +76,58 @@ class ViewStore:
                 done.result()
 
     def write(self, crops: Crops, batch: Batch, specs: Sequence[InputSpec]) -> None:
-        """Make the views of one condition for several networks."""
-        arrays: dict[str, dict[str, list[NDArray[np.uint8]]]] = {view_key(s): {} for s in specs}
-        for item in batch.items.tolist():
-            place = int(self.places[item])
+        """Make the views of one condition for several networks.
+
+        Pictures go to the disk as they come, for those of a data set fit no memory.
+        """
+        arrays: dict[tuple[str, str], np.memmap[Any, np.dtype[np.uint8]]] = {}
+        for place, item in enumerate(batch.items.tolist()):
+            crop = int(self.places[item])
             image = rendered(
                 batch.condition,
-                crops.image(place),
-                crops.landmarks[place],
+                crops.image(crop),
+                crops.landmarks[crop],
                 item,
                 seed=self.seed,
             )
             for spec in specs:
+                key = view_key(spec)
                 for name, view in to_views(image, spec).items():
-                    arrays[view_key(spec)].setdefault(name, []).append(view)
-        for key, views in arrays.items():
-            for name, pictures in views.items():
-                np.save(self._file(batch, key, name), np.stack(pictures))
-            self._done(batch, key).write_text(json.dumps(sorted(views)), "utf-8")
+                    if place == 0:
+                        arrays[key, name] = open_memmap(
+                            _part(self._file(batch, key, name)),
+                            mode="w+",
+                            dtype=np.uint8,
+                            shape=(len(batch.items), *view.shape),
+                        )
+                    arrays[key, name][place] = view
+        names: dict[str, list[str]] = {view_key(spec): [] for spec in specs}
+        for key, name in sorted(arrays):
+            arrays.pop((key, name)).flush()  # closed: an open file cannot be renamed everywhere
+            path = self._file(batch, key, name)
+            _part(path).replace(path)
+            names[key].append(name)
+        for key, made in names.items():
+            self._done(batch, key).write_text(json.dumps(made), "utf-8")
 
-    def views(self, batch: Batch, spec: InputSpec, size: int) -> Iterator[list[Views]]:
-        """The views of one condition in its items' order, `size` at a time; `make` them before."""
+    def views(
+        self, batch: Batch, spec: InputSpec, size: int, only: NDArray[np.intp] | None = None
+    ) -> Iterator[list[Views]]:
+        """The views of one condition in its items' order, `size` at a time; `make` them before.
+
+        Args:
+            batch: one of the store's.
+            spec: what they were made for.
+            size: pictures at a time.
+            only: places in the batch, ascending; all when None.
+        """
         key = view_key(spec)
         names = json.loads(self._done(batch, key).read_text("utf-8"))
         arrays = {n: np.load(self._file(batch, key, n), mmap_mode="r") for n in names}
-        for start in range(0, len(batch.items), size):
-            stop = min(start + size, len(batch.items))
-            yield [Views({n: arrays[n][i] for n in names}) for i in range(start, stop)]
+        places = np.arange(len(batch.items)) if only is None else only
+        for start in range(0, len(places), size):
+            chosen = places[start : start + size].tolist()
+            yield [Views({n: arrays[n][i] for n in names}) for i in chosen]
 
     def _file(self, batch: Batch, key: str, name: str) -> Path:
         parts = [batch.condition, batch.items.tolist(), self.seed]
@@ -123,6 +150,11 @@ def _begin(load: Callable[[], Crops]) -> None:
 
 def _write(store: ViewStore, batch: Batch, specs: Sequence[InputSpec]) -> None:
     store.write(_crops[0], batch, specs)
+
+
+def _part(path: Path) -> Path:
+    """What a file is called until it is whole."""
+    return path.with_name(f"{path.name}.part")
 
 
 def view_key(spec: InputSpec) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unmask.models.checkpoint import Decision
+from unmask.models.lae import LAE
 from unmask.models.rich import RichNet
 from unmask.transforms.dct import BlockDCT, log_bands, luma
 from unmask.transforms.preprocess import InputSpec, to_tensors, to_views, window_in_crop
@@ -80,7 +81,9 @@ def grad_cam(model: nn.Module, layer: nn.Module, inputs: dict[str, Tensor]) -> N
 def heatmap(model: nn.Module, crop: UInt8Image, spec: InputSpec) -> FloatArray:
     """Where in one crop the fake logit comes from: (S, S) float32 in [0, 1].
 
-    The network's own attribution where it has one (statistics have no feature map), else Grad-CAM.
+    The network's own attribution where it has one (statistics have no feature map; the LAE's
+    interpretation map is what its training shapes, and it is laid over the crop as it is
+    configured, of both halves or of the fake one), else Grad-CAM.
     Scaled to its own maximum, so it says where, not how much. All zero when nothing in the crop
     speaks for a forgery, and outside the window that the network saw.
     """
@@ -89,6 +92,8 @@ def heatmap(model: nn.Module, crop: UInt8Image, spec: InputSpec) -> FloatArray:
     inputs = {k: v.to(device) for k, v in to_tensors([to_views(crop, spec)], spec).items()}
     if isinstance(model, RichNet):
         cam, whole = model.attribution(inputs["native"]).cpu().numpy(), False
+    elif isinstance(model, LAE):
+        cam, whole = model.attribution(inputs["rgb"]).cpu().numpy(), spec.rgb_size is not None
     else:
         layer, view = model.cam_layer  # type: ignore[misc]  # every other registry network has one
         cam = grad_cam(model, layer, inputs)[0]

@@ -14,6 +14,7 @@ from unmask.errors import ConfigError
 from unmask.models.airl import AIRL, AIRLConfig
 from unmask.models.classifier import Classifier, ClassifierConfig
 from unmask.models.f3net import F3Net, F3NetConfig
+from unmask.models.lae import LAE, LAEConfig
 from unmask.models.mesonet import MesoNet, MesoNetConfig
 from unmask.models.residual import ResidualConfig, ResidualNet
 from unmask.models.rich import RichConfig, RichNet
@@ -41,6 +42,8 @@ class ModelSpec:
             is not part of the network here; None where none was published.
         gmacs: published multiply-adds of one forward pass at its declared input, in 10^9.
         figures: where the two come from.
+        auxiliary: prefixes of the parameters that no score depends on: what only a loss of its own
+            trains, such as a decoder.
     """
 
     name: str
@@ -54,6 +57,7 @@ class ModelSpec:
     parameters_m: float | None = None
     gmacs: float | None = None
     figures: str = ""
+    auxiliary: tuple[str, ...] = ()
 
     def create(
         self,
@@ -259,7 +263,18 @@ _LEAN = (
     ),
 )
 
-_SPECS = (*_AIRL, *_RIVALS, *_LEAN)
+_LAE = ModelSpec(
+    "lae",
+    LAEConfig(),
+    _resized(256),
+    "LAE: autoencoder with a split latent, whose map few masks draw to the forgery",
+    "Du et al. 2020, Towards generalizable deepfake detection with locality-aware autoencoder",
+    build=LAE,
+    views=("rgb",),
+    auxiliary=("decoder.",),
+)
+
+_SPECS = (*_AIRL, *_RIVALS, *_LEAN, _LAE)
 
 MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in _SPECS}
 

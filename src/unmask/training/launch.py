@@ -13,6 +13,8 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+import torch
+
 from unmask.data.processes import END_SECONDS, end_with_parent
 from unmask.errors import ConfigError, UnmaskError
 from unmask.training.share import Share, take
@@ -88,6 +90,7 @@ def _process(task: Callable[..., Any], arguments: dict[str, Any], place: Share, 
         WORLD_SIZE=str(place.world),
     )
     take(place)
+    torch.set_num_threads(max(1, torch.get_num_threads() // place.world))
     try:
         task(**arguments)
     except UnmaskError as error:

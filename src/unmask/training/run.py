@@ -41,6 +41,8 @@ from unmask.training.share import share, synchronised
 from unmask.training.statistics import fixed_scorer, training_statistics
 from unmask.transforms.preprocess import InputSpec
 
+EPOCHS = "epochs"
+"""Folder of a run with the checkpoint of every epoch, where they are kept."""
 LEAST_REALS = 20
 """Fewer validation reals than this cannot carry a threshold."""
 
@@ -108,6 +110,7 @@ def train_on(
     command: str,
     resume: bool = False,
     decide: bool = True,
+    keep_every_epoch: bool = False,
 ) -> Path:
     """Train on crops that are at hand, as a configuration says.
 
@@ -121,6 +124,8 @@ def train_on(
         decide: forge the training families from the validation reals, put the reals under the
             controls, and fit thresholds on all of it; without, only the index's own validation
             items are scored, and the card has no decision.
+        keep_every_epoch: leave the checkpoint of every epoch in `out`/epochs, too; which one is
+            chosen does not change.
 
     Returns:
         Path of the weights.
@@ -151,7 +156,7 @@ def train_on(
         seed=config.seed,
         pretrained=from_imagenet or config.backbone_weights is not None,
     )
-    best = _fit(module, config, out, resume)
+    best = _fit(module, config, out, resume, keep_every_epoch)
     path = out / f"{config.name}.safetensors"
     if not share().first:
         return path
@@ -265,7 +270,9 @@ def _feeds(
     return pairs, lambda current: score_sets(current, sets, spec.input), window
 
 
-def _fit(module: DetectorModule, config: TrainConfig, out: Path, resume: bool) -> dict[str, Any]:
+def _fit(
+    module: DetectorModule, config: TrainConfig, out: Path, resume: bool, keep_every_epoch: bool
+) -> dict[str, Any]:
     """Run the trainer; the state of the best epoch on validation items of trained families."""
     # two, because `save_last` only saves when the best changes; the best first, so that what
     # `last.ckpt` remembers of it is up to date
@@ -273,6 +280,11 @@ def _fit(module: DetectorModule, config: TrainConfig, out: Path, resume: bool) -
     keeper = ModelCheckpoint(filename="best", monitor="val/auc", mode="max", **always)
     latest = ModelCheckpoint(filename="last", **always)
     callbacks: list[Callback] = [keeper, latest, TQDMProgressBar(refresh_rate=10)]
+    if keep_every_epoch:
+        every: dict[str, Any] = {**always, "dirpath": out / EPOCHS, "save_top_k": -1}
+        # only whole checkpoints hold the averaged weights
+        every["save_weights_only"] = not config.optim.ema
+        callbacks.insert(0, ModelCheckpoint(filename="{epoch}", monitor="epoch", **every))
     if config.optim.ema:
         from lightning.pytorch.callbacks import EMAWeightAveraging
 
@@ -283,7 +295,9 @@ def _fit(module: DetectorModule, config: TrainConfig, out: Path, resume: bool) -
         precision=config.optim.precision,  # type: ignore[arg-type]  # checked by the configuration
         callbacks=callbacks,
         # a logger empties its folder when it starts, so each resumption gets its own
-        logger=CSVLogger(out, name="logs", version=len(list(out.glob("logs/*")))),
+        logger=CSVLogger(
+            out, name="logs", version=len(list(out.glob("logs/*"))), flush_logs_every_n_steps=1
+        ),
         **_machine(config),
         accumulate_grad_batches=config.optim.accumulate,
         num_sanity_val_steps=0,

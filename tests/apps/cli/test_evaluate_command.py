@@ -224,8 +224,8 @@ def test_a_leaking_protocol_is_refused(pictures: Callable[..., Path]) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "Scoring a protocol is not there yet"),
-        (("--protocol", "x-in-x"), "Scoring a protocol is not there yet"),
+        ((), "Say what to evaluate"),
+        (("--protocol", "x-in-x"), "Say what to evaluate"),
         (("--audit",), "--audit needs an INDEX"),
         (("--audit", "i.csv", "--protocol", "x-in-x"), "--audit i.csv names an index, and so"),
         (("--audit", "--protocol", "y"), "There is no protocol 'y'"),

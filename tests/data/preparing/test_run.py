@@ -16,7 +16,13 @@ import pytest
 
 from unmask.data.index import Index, index_of, read_index
 from unmask.data.preparing.profile import Profile, make_profile
-from unmask.data.preparing.run import Prepared, prepare, units_of
+from unmask.data.preparing.run import (
+    WITHOUT_CROPS_FILE,
+    Prepared,
+    prepare,
+    units_of,
+    without_crops,
+)
 from unmask.data.readers import celebdf, faceforensics
 from unmask.errors import ConfigError, DatasetError
 from unmask.faces import MTCNNDetector, crop_face, find_faces
@@ -177,9 +183,29 @@ def test_celebdf_index_and_coverage(celeb, tmp_path):
         "videos": 3, "videos_without_crops": 1, "frames_asked": 12, "frames_read": 12,
         "frames_with_crops": 8, "crops": 8, "frames_lost": {"no_face": 4}, "crops_lacking": {},
     }  # fmt: skip
+    lost = without_crops(done.index)
+    assert lost is not None
+    (row,) = lost.table.rows(named=True)
+    assert row["video_id"] == "celebdf-v2/real/raw/Celeb-real/id1_0000"
+    assert (row["label"], row["split"], row["identities"]) == (0, None, ["id1"])
+    assert row["path"] == "crops/celebdf-v2/real/raw/Celeb-real/id1_0000"
     lines = done.coverage.lines()
     assert lines[1].split() == ["celebdf-v2/real/raw", "3", "1", "12", "8", "8"]
     assert lines[-1] == "4 frames lost, no_face: no face was found"
+
+
+def test_the_list_of_lost_videos_is_there_or_asked_for(celeb, guided, tmp_path):
+    assert without_crops(guided[1].index) is None
+    assert not (guided[0].root / WITHOUT_CROPS_FILE).exists()
+    assert without_crops(tmp_path / "index.parquet") is None  # of `unmask synthesize`, perhaps
+    assert without_crops(tmp_path) is None
+    index, out = celebdf.read_v2(celeb), tmp_path / "out"
+    done = prepare(index, out, dataset="celebdf-v2", profile=Profile(frames=1))
+    (out / WITHOUT_CROPS_FILE).unlink()  # as a version before it left the folder
+    with pytest.raises(DatasetError, match=r"(?s)1 videos gave no crop, but .* again"):
+        without_crops(done.index)
+    prepare(index, out, dataset="celebdf-v2", profile=Profile(frames=1))
+    assert without_crops(done.index) is not None
 
 
 def test_another_profile_or_data_set_is_refused(celeb, tmp_path, contents):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.index import INDEX_FILE, Index, read_index
 from unmask.data.items import Item, items_of
+from unmask.data.protocols.leaks import refuse_shared
 from unmask.data.protocols.normalise import Normalise
 from unmask.data.protocols.resolve import Resolved, combined
 from unmask.data.readers import csv_table, folder
@@ -35,7 +36,7 @@ class Material:
         cache: folder of the crops.
         items: as `evaluation.comparison.layout.ITEMS`.
         places: (n,) index of each item in the test crops.
-        dropped: test pictures without a usable face, by set and reason.
+        dropped: test pictures without a usable face, by set and family.
         families: what the protocol trains on, and weights.
     """
 
@@ -95,7 +96,9 @@ def gather(
     every = combined([*resolved.tests.values(), *unseen.values()])
     tested = _test_items(every)
     told = _progress("training", training, say)
-    prepare_crops(training, cache, normalise=normalise, progress=told)
+    trained = prepare_crops(training, cache, normalise=normalise, progress=told)
+    if trained.dropped:
+        say(f"training pictures without a usable face: {trained.dropped}")
     crops = prepare_crops(
         tested, cache, normalise=normalise, progress=_progress("test", tested, say)
     )
@@ -132,6 +135,21 @@ def _check_columns(
                 f"--beside {name}: the tests have no reals of the source {absent[0]}.",
                 f"They have: {', '.join(sorted(known))}.",
             )
+    _refuse_seen(resolved, unseen)
+
+
+def _refuse_seen(resolved: Resolved, unseen: Mapping[str, Index]) -> None:
+    """Refuse columns that share people, files or ways of forging with what is trained on."""
+    families = _families(resolved)
+    met = combined([resolved.train, resolved.val])
+    for name, index in unseen.items():
+        again = sorted({family_of(m) for m in index.table["manipulation"]} & set(families))
+        if again:
+            raise ConfigError(
+                f"The column {name} holds {again[0]}, which {resolved.protocol.name} trains on.",
+                "A column of --unseen must be of generators that are not trained on.",
+            )
+        refuse_shared("training", met, f"the column {name}", index, resolved.protocol.same_people)
 
 
 def _test_items(index: Index) -> list[Item]:
@@ -169,8 +187,7 @@ def _table(
         i.root.resolve().as_posix() + "/" for i in (*resolved.tests.values(), *unseen.values())
     }
     rows = []
-    for row in every.table.to_dicts():
-        people = row["identities"] or [row["video_id"]]
+    for row in every.table.with_columns(filmed()).to_dicts():
         rows.append(
             {
                 "file": row["path"],
@@ -182,7 +199,7 @@ def _table(
                 "manipulation": row["manipulation"],
                 "family": family_of(row["manipulation"]),
                 "source": row["source"],
-                "cluster": people[0],
+                "cluster": row["cluster"],
                 "sets": member[(root / row["path"]).as_posix(), row["frame"]],
             }
         )
@@ -191,10 +208,19 @@ def _table(
     return table.sort("label", "dataset", "manipulation", "path", "frame")
 
 
+def filmed() -> pl.Expr:
+    """Who was filmed, named across data sets; the video itself where that is unknown."""
+    name = pl.col("identities").list.first()
+    whole = pl.concat_str("dataset", name, separator="/")
+    named = pl.when(name.str.contains("/", literal=True)).then(name).otherwise(whole)
+    return pl.when(name.is_null()).then(pl.col("video_id")).otherwise(named).alias("cluster")
+
+
 def _short(path: str, roots: Collection[str]) -> str:
     """The path within its data set: what a table tells others, who have it elsewhere."""
     inside = [path.removeprefix(root) for root in roots if path.startswith(root)]
-    return min(inside, key=len, default=path)
+    outside = "/".join(Path(path).parts[-2:]) if Path(path).is_absolute() else path
+    return min(inside, key=len, default=outside)
 
 
 def _keys(index: Index) -> dict[tuple[str, int | None], str]:
@@ -211,7 +237,13 @@ def _dropped(rows: pl.DataFrame) -> dict[str, int]:
 
 def _families(resolved: Resolved) -> dict[str, float]:
     fakes = resolved.train.table.filter(pl.col("label") == 1)
-    return dict.fromkeys(sorted({family_of(m) for m in fakes["manipulation"].to_list()}), 1.0)
+    names = {family_of(m) for m in fakes["manipulation"].to_list()}
+    if csv_table.UNNAMED in names:
+        raise DatasetError(
+            f"{resolved.protocol.name} would train on fakes of which nobody said what made them.",
+            "Name it in the column generator of the CSV.",
+        )
+    return dict.fromkeys(sorted(names), 1.0)
 
 
 def read_fakes(name: str, path: Path) -> Index:

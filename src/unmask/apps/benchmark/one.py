@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from unmask.apps.benchmark.compat import score_epochs
 from unmask.apps.benchmark.plan import config_sha256
 from unmask.data.atomic import replace_text
 from unmask.data.crops import Crops
 from unmask.data.processes import end_with_parent
+from unmask.errors import ConfigError, ShapeError, UnmaskError
 from unmask.evaluation.comparison.scores import (
     Facts,
     facts_path,
@@ -28,6 +31,7 @@ from unmask.evaluation.comparison.scores import (
     write_facts,
     write_scores,
 )
+from unmask.evaluation.compat_files import epochs_path, write_epochs
 from unmask.evaluation.conditions import CLEAN
 from unmask.evaluation.embedding import embedding_map
 from unmask.evaluation.scoring import Scored, score
@@ -36,8 +40,10 @@ from unmask.metrics.calibration import threshold_at_fpr
 from unmask.models.checkpoint import Card, load_checkpoint
 from unmask.training.card import commit
 from unmask.training.config import TrainConfig
-from unmask.training.run import train_on
+from unmask.training.run import EPOCHS, train_on
+from unmask.transforms.preprocess import InputSpec
 
+Embedded = tuple[NDArray[np.intp], tuple[str, ...]]
 FPR = 0.05
 """Share of the validation reals at or above a run's threshold."""
 
@@ -54,6 +60,7 @@ class Job:
         out: output folder of the comparison. work: what may be deleted.
         threads: for the network.
         precision: of scoring.
+        per_epoch: items that the checkpoint of every epoch scores, or None (see `--compat`).
     """
 
     arm: str
@@ -61,20 +68,17 @@ class Job:
     training: Callable[[], Crops]
     tests: ViewStore
     reals: ViewStore
-    embedded: tuple[NDArray[np.intp], tuple[str, ...]] | None
+    embedded: Embedded | None
     out: Path
     work: Path
     threads: int
     precision: str = "float32"
+    per_epoch: NDArray[np.intp] | None = None
 
     @property
     def facts(self) -> Path:
         """Written last: a run whose facts are there is done."""
         return facts_path(self.out, self.arm, self.config.seed)
-
-    @property
-    def embedding(self) -> Path:
-        return self.out / "embeddings" / f"{self.arm}.json"
 
     @property
     def log(self) -> Path:
@@ -91,7 +95,11 @@ def run(job: Job) -> str:
         redirect_stdout(log),
         redirect_stderr(log),
     ):
-        return _run(job)
+        try:
+            return _run(job)
+        except Exception:
+            traceback.print_exc()
+            raise
 
 
 def _run(job: Job) -> str:
@@ -107,15 +115,22 @@ def _run(job: Job) -> str:
             command=f"unmask benchmark (arm {job.arm}, seed {job.config.seed})",
             resume=True,
             decide=False,
+            keep_every_epoch=job.per_epoch is not None,
         )
     trained = time.perf_counter() - started
     model, card = load_checkpoint(weights)
+    if TrainConfig.model_validate(card.training["configuration"]) != job.config:
+        raise ConfigError(
+            f"{weights} was trained with another configuration.",
+            f"Delete {folder}, or choose another --work.",
+        )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = model.to(device)
     precision = torch.bfloat16 if job.precision == "bfloat16" else torch.float32
     reals = score(model, card.input, job.reals, job.reals.batches[0], precision=precision)
     threshold = threshold_at_fpr(reals.logits, FPR)
-    _score_tests(job, model, card, precision)
+    place = Place(job.out, job.arm, job.config.seed)
+    score_tests(model, card.input, job.tests, place, precision=precision, embedded=job.embedded)
     facts = Facts.model_validate(
         {
             "arm": job.arm,
@@ -136,10 +151,31 @@ def _run(job: Job) -> str:
             "torch": torch.__version__,
         }
     )
+    told = "" if job.per_epoch is None else _score_epochs(job, folder, model, card, precision)
     write_facts(job.out, facts)
-    for checkpoint in folder.glob("*.ckpt"):  # large, and of no more use
-        checkpoint.unlink()
-    return f"{job.config.name}: validation AUC {facts.val_auc:.3f}, {facts.seconds:.0f} s"
+    for pattern in ("*.ckpt", f"{EPOCHS}/*.ckpt"):  # large, and of no more use
+        for checkpoint in folder.glob(pattern):
+            checkpoint.unlink()
+    return f"{job.config.name}: validation AUC {facts.val_auc:.3f}, {facts.seconds:.0f} s{told}"
+
+
+def _score_epochs(
+    job: Job, folder: Path, model: nn.Module, card: Card, precision: torch.dtype
+) -> str:
+    """After everything honest is done; says why, if there are no scores of the epochs."""
+    assert job.per_epoch is not None
+    arm, seed = job.arm, job.config.seed
+    epochs_path(job.out, arm, seed).unlink(missing_ok=True)
+    try:
+        found = score_epochs(
+            folder, model, card.input, job.tests, job.per_epoch, precision=precision
+        )
+    except UnmaskError as error:  # an epoch that is not chosen may have diverged
+        return f"; its epochs cannot be scored: {error.message}"
+    if found is None:
+        return "; it was trained before --compat, so its epochs cannot be scored"
+    write_epochs(job.out, arm, seed, found)
+    return ""
 
 
 def _chosen(folder: Path) -> dict[str, float | int]:
@@ -153,11 +189,40 @@ def _chosen(folder: Path) -> dict[str, float | int]:
     return best
 
 
-def _score_tests(job: Job, model: nn.Module, card: Card, precision: torch.dtype) -> None:
+@dataclass(frozen=True)
+class Place:
+    """Where the scores of a run go: output folder, arm and seed."""
+
+    out: Path
+    arm: str
+    seed: int
+
+
+def score_tests(
+    model: nn.Module,
+    spec: InputSpec,
+    tests: ViewStore,
+    place: Place,
+    *,
+    precision: torch.dtype,
+    embedded: Embedded | None = None,
+) -> None:
+    """Score every condition of a view store and write the scores.
+
+    Args:
+        model: in eval mode. spec: its input contract.
+        tests: whose views were made for `spec`.
+        place: what the scores are of.
+        precision: of scoring.
+        embedded: items of the picture of the embedding and their groups; None makes none.
+
+    Raises:
+        ShapeError: a logit is not finite.
+    """
     tables = []
-    for batch in job.tests.batches:
-        keep = batch.condition == CLEAN and job.embedded is not None
-        done = score(model, card.input, job.tests, batch, precision=precision, keep_embeddings=keep)
+    for batch in tests.batches:
+        keep = batch.condition == CLEAN and embedded is not None
+        done = score(model, spec, tests, batch, precision=precision, keep_embeddings=keep)
         tables.append(
             pl.DataFrame(
                 {
@@ -168,15 +233,19 @@ def _score_tests(job: Job, model: nn.Module, card: Card, precision: torch.dtype)
             )
         )
         print(f"{batch.condition}: {len(batch.items)} items scored", file=sys.stderr)
-        if keep:
-            _write_embedding(job, done)
-    write_scores(job.out, job.arm, job.config.seed, pl.concat(tables), read_items(job.out))
+        if keep and embedded is not None:
+            _write_embedding(place, embedded, done)
+    write_scores(place.out, place.arm, place.seed, pl.concat(tables), read_items(place.out))
 
 
-def _write_embedding(job: Job, done: Scored) -> None:
-    assert job.embedded is not None
+def _write_embedding(place: Place, embedded: Embedded, done: Scored) -> None:
     assert done.embeddings is not None
-    items, groups = job.embedded
-    found = embedding_map(done.embeddings[items], groups)
-    job.embedding.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(job.embedding, found.model_dump_json() + "\n")
+    items, groups = embedded
+    try:
+        found = embedding_map(done.embeddings[items], groups)
+    except ShapeError as error:  # a network that maps all pictures to one point has no plane
+        print(f"no picture of the embedding: {error}", file=sys.stderr)
+        return
+    path = place.out / "embeddings" / f"{place.arm}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(path, found.model_dump_json() + "\n")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -106,8 +106,10 @@ class Table(_Model):
         """Only some arms and seeds; all of what is not named.
 
         Raises:
-            ConfigError: an arm that the table does not have.
+            ConfigError: an arm that the table does not have, or a seed twice.
         """
+        if len(set(seeds)) < len(seeds):
+            raise ConfigError(f"Seeds must differ; got {', '.join(map(str, seeds))}.")
         unknown = [arm for arm in arms if arm not in self.arms]
         if unknown:
             raise ConfigError(
@@ -132,6 +134,8 @@ class Plan(_Model):
     """Further columns of fakes: name -> the path that was given, for the record."""
     beside: dict[str, tuple[str, ...]] = {}
     """Column -> sources of the reals it is set against; all test reals where not named."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of scoring."""
     seed: int = 0
     """Of what is drawn for the test pictures, the same for all runs."""
     items_sha256: str

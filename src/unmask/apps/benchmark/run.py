@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +23,7 @@ from unmask.apps.benchmark.plan import Plan, config_sha256
 from unmask.data.atomic import replace_text
 from unmask.data.crops import prepare_crops
 from unmask.data.processes import without_interrupts
-from unmask.errors import ConfigError, UnmaskError
+from unmask.errors import ConfigError
 from unmask.evaluation.comparison.scores import read_facts, scores_path, write_items
 from unmask.evaluation.conditions import (
     CLEAN,
@@ -29,7 +31,7 @@ from unmask.evaluation.conditions import (
     in_sweep,
     on_reals_only,
 )
-from unmask.evaluation.spectra import GroupSpectrum, group_spectrum
+from unmask.evaluation.spectra import SIDE, GroupSpectrum, group_spectrum
 from unmask.evaluation.views import Batch, ViewStore
 from unmask.models.registry import model_spec
 from unmask.training.run import sized
@@ -43,19 +45,19 @@ SPECTRUM_EACH = 200
 
 @dataclass(frozen=True)
 class Options:
-    """How a comparison is carried out; nothing here changes a result but `precision`.
+    """How a comparison is carried out; nothing here changes a result.
 
     Attributes:
         work: what may be deleted: crops, views, checkpoints, logs.
         jobs: runs at a time, each with its share of the cores.
-        precision: of scoring.
         resume: go on with what is in the output folder.
+        compat: score the items of `unseen` by the checkpoint of every epoch, too.
     """
 
     work: Path
     jobs: int = 1
-    precision: str = "float32"
     resume: bool = False
+    compat: bool = False
 
 
 def open_plan(out: Path, plan: Plan, resume: bool) -> None:
@@ -107,6 +109,7 @@ def _grown(path: Path, plan: Plan) -> Plan:
         for name, same in {
             "the pictures": kept.items_sha256 == plan.items_sha256,
             "the protocol": kept.protocol == plan.protocol,
+            "the precision": kept.precision == plan.precision,
             "the columns": (kept.unseen.keys(), kept.beside) == (plan.unseen.keys(), plan.beside),
             "the table": table.model_copy(update={"arms": {}, "seeds": ()})
             == new.model_copy(update={"arms": {}, "seeds": (), "reference": old.reference}),
@@ -135,6 +138,29 @@ def carry_out(plan: Plan, material: Material, out: Path, options: Options, say: 
     Returns:
         What failed, a line each; the other runs are done.
     """
+    with _alone(options.work):
+        return _carry_out(plan, material, out, options, say)
+
+
+@contextmanager
+def _alone(work: Path) -> Iterator[None]:
+    """Keep a second command out of a work folder while this one runs.
+
+    Raises:
+        ConfigError: another command is at work there.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(
+                f"Another command is at work in {work}.", "Wait for it, or choose another --work."
+            ) from error
+        yield
+
+
+def _carry_out(plan: Plan, material: Material, out: Path, options: Options, say: Say) -> list[str]:
     write_items(out, material.items)
     jobs = list(_jobs(plan, material, out, options))
     todo = [job for job in jobs if not _is_done(job)]
@@ -143,38 +169,71 @@ def carry_out(plan: Plan, material: Material, out: Path, options: Options, say: 
         return []
     for job in todo:  # scores without facts are of a run that was stopped in between
         scores_path(out, job.arm, job.config.seed).unlink(missing_ok=True)
+    _own(options.work, plan)
     specs = [sized(model_spec(job.config.model), job.config).input for job in todo]
-    for store, load in ((todo[0].reals, todo[0].training), (todo[0].tests, material.test_crops())):
+    tests = max((job.tests for job in todo), key=lambda store: len(store.batches))
+    for store, load in ((todo[0].reals, todo[0].training), (tests, material.test_crops())):
         store.make(load, specs, jobs=options.jobs)
         say(f"views of {sum(len(b.items) for b in store.batches)} pictures made")
     if not (out / SPECTRA).is_file():
-        replace_text(out / SPECTRA, SpectraFile.dump_json(_spectra(material)).decode() + "\n")
+        replace_text(out / SPECTRA, SpectraFile.dump_json(spectra(material, say)).decode() + "\n")
     return _run_all(todo, options.jobs, say)
 
 
 def _run_all(jobs: Sequence[Job], processes: int, say: Say) -> list[str]:
+    """Run the jobs, each in a process of its own: what one leaves behind ends with it.
+
+    One that is killed, for want of memory say, is a failure like any other.
+    """
     failures = []
-    # a process per run: whatever one leaves behind ends with it
-    with without_interrupts():
-        pool = ProcessPoolExecutor(
-            processes, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1
-        )
-    with pool:
-        waiting = {pool.submit(run, job): job for job in jobs}
+    running: list[ProcessPoolExecutor] = []
+    with ThreadPoolExecutor(processes) as slots:
+        waiting = {slots.submit(_in_process, job, running): job for job in jobs}
         try:
             for number, future in enumerate(as_completed(waiting), start=1):
                 job = waiting[future]
                 try:
                     say(f"[{number}/{len(jobs)}] {future.result()}")
-                except (UnmaskError, RuntimeError, OSError, ValueError) as error:
+                except Exception as error:  # whatever it is, the others go on
+                    if not job.facts.is_file():
+                        scores_path(job.out, job.arm, job.config.seed).unlink(missing_ok=True)
                     failures.append(f"{job.config.name}: {error}")
                     say(f"[{number}/{len(jobs)}] {job.config.name} failed, see {job.log}: {error}")
         except KeyboardInterrupt:
-            for process in list((pool._processes or {}).values()):
-                process.terminate()
-            pool.shutdown(wait=True, cancel_futures=True)
+            slots.shutdown(wait=False, cancel_futures=True)
+            for pool in running:
+                for process in list((pool._processes or {}).values()):
+                    process.terminate()
             raise
     return failures
+
+
+def _in_process(job: Job, running: list[ProcessPoolExecutor]) -> str:
+    with without_interrupts():
+        pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        running.append(pool)
+        done = pool.submit(run, job)  # starts the process, in here
+    with pool:
+        try:
+            return done.result()
+        finally:
+            running.remove(pool)
+
+
+def _own(work: Path, plan: Plan) -> None:
+    """Make sure that what `work` holds is of the plan's pictures, and remember them there.
+
+    Raises:
+        ConfigError: it is of others, whose views and weights would be taken for these.
+    """
+    path = work / "pictures.txt"
+    if path.is_file() and path.read_text("utf-8").strip() != plan.items_sha256:
+        raise ConfigError(
+            f"{work} holds views and runs of other pictures.",
+            "Choose another --work, or delete it if its comparison is done.",
+        )
+    work.mkdir(parents=True, exist_ok=True)
+    replace_text(path, plan.items_sha256 + "\n")
 
 
 def _is_done(job: Job) -> bool:
@@ -196,7 +255,7 @@ def _is_done(job: Job) -> bool:
 
 def _jobs(plan: Plan, material: Material, out: Path, options: Options) -> Iterator[Job]:
     """Seed by seed, so that a comparison that was stopped has all arms."""
-    first = plan.table.seeds[0]
+    first = read_plan(out).table.seeds[0]  # of the whole: a part may be without it
     embedded = embedded_items(material.items, plan.table.embedded_each)
     stores = {
         swept: ViewStore(
@@ -208,6 +267,8 @@ def _jobs(plan: Plan, material: Material, out: Path, options: Options) -> Iterat
         for swept in (True, False)
     }
     reals = _validation_reals(material, options.work, plan.seed)
+    unseen = material.items.filter(pl.col("sets").list.contains(UNSEEN))["item"].to_numpy()
+    unseen = unseen.astype(np.intp)
     for seed in plan.table.seeds:
         for arm in plan.table.arms:
             yield Job(
@@ -225,7 +286,8 @@ def _jobs(plan: Plan, material: Material, out: Path, options: Options) -> Iterat
                 out=out,
                 work=options.work,
                 threads=max(1, (os.cpu_count() or 1) // options.jobs),
-                precision=options.precision,
+                precision=plan.precision,
+                per_epoch=unseen if options.compat else None,
             )
 
 
@@ -293,10 +355,15 @@ def embedded_items(items: pl.DataFrame, each: int) -> tuple[NDArray[np.intp], tu
     return np.array(numbers, np.intp), tuple(names)
 
 
-def _spectra(material: Material) -> list[GroupSpectrum]:
+def spectra(material: Material, say: Say) -> list[GroupSpectrum]:
     crops = material.test_crops()()
     found = []
     for family, members in _groups(material.items, pl.lit(True)).items():
-        images = (crops.image(int(material.places[n])) for n in _spread(members, SPECTRUM_EACH))
-        found.append(group_spectrum(family or "real", images))
+        images = [crops.image(int(material.places[n])) for n in _spread(members, SPECTRUM_EACH)]
+        large = [image for image in images if image.shape[0] >= SIDE]
+        if len(large) < len(images):
+            small = f"{len(images) - len(large)} of {len(images)} {family or 'real'} pictures"
+            say(f"spectra: {small} are left out, being smaller than {SIDE} pixels")
+        if large:
+            found.append(group_spectrum(family or "real", large))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from unmask.apps.benchmark.run import SPECTRA, SpectraFile, read_plan
@@ -10,6 +11,7 @@ from unmask.apps.report.comparison import write_comparison
 from unmask.evaluation.comparison.result import write_result
 from unmask.evaluation.comparison.scores import Board
 from unmask.evaluation.comparison.tables import compare
+from unmask.evaluation.compat_files import make_compat, write_compat
 from unmask.evaluation.embedding import EmbeddingMap
 
 DRAWS = 2000
@@ -17,7 +19,7 @@ DRAWS = 2000
 
 
 def tabulate(out: Path) -> Path:
-    """Write result.json and the page of an output folder from what it holds.
+    """Write result.json and the page of a comparison from what its folder holds.
 
     Returns:
         Path of the page.
@@ -29,8 +31,32 @@ def tabulate(out: Path) -> Path:
     plan = read_plan(out)
     table = plan.table
     board = Board.read(out, arms=tuple(table.arms), seeds=table.seeds, protocol=plan.protocol)
-    result = compare(board, reference=table.reference, draws=DRAWS)
+    about = {
+        "Table": f"{table.name}: {table.summary}",
+        "Budget": table.budget,
+        "Trained on": ", ".join(plan.families),
+        "Pictures without a usable face": json.dumps(plan.dropped) if plan.dropped else "none",
+    }
+    return write_tables(out, board, table.reference, about)
+
+
+def write_tables(out: Path, board: Board, reference: str, about: Mapping[str, str]) -> Path:
+    """Write result.json and the page of runs.
+
+    Args:
+        out: where they lie, and pictures for the page.
+        board: the runs.
+        reference: the arm that the others are tested against.
+        about: what all were given, in words.
+
+    Returns:
+        Path of the page.
+    """
+    result = compare(board, reference=reference, draws=DRAWS)
     write_result(out, result)
+    compat = make_compat(out, board)
+    if compat is not None:
+        write_compat(out, compat)
     maps = {
         path.stem: EmbeddingMap.model_validate_json(path.read_bytes())
         for path in sorted((out / "embeddings").glob("*.json"))
@@ -39,13 +65,9 @@ def tabulate(out: Path) -> Path:
     return write_comparison(
         result,
         out,
-        budget={
-            "Table": f"{table.name}: {table.summary}",
-            "Budget": table.budget,
-            "Trained on": ", ".join(plan.families),
-            "Pictures without a usable face": json.dumps(plan.dropped) if plan.dropped else "none",
-        },
+        budget=about,
         runs=[run.facts for run in board.runs.values()],
-        embeddings={arm: maps[arm] for arm in table.arms if arm in maps},
+        embeddings={arm: maps[arm] for arm in board.arms if arm in maps},
         spectra=SpectraFile.validate_json(spectra.read_bytes()) if spectra.is_file() else [],
+        compat=compat,
     )

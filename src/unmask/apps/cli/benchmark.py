@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from unmask.apps.cli.backend import cores
 from unmask.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
+    from polars import DataFrame
+
     from unmask.data.protocols.resolve import Resolved
 
 EPILOG = """\b
@@ -74,6 +77,11 @@ LOSSES = 3
     show_default=True,
     help="Of scoring the tests.",
 )
+@click.option(
+    "--compat",
+    is_flag=True,
+    help="Show beside the results what flawed evaluations would make of the same scores.",
+)
 @click.option("--resume", is_flag=True, help="Go on with what OUT holds; its plan may grow.")
 @click.option("--tables-only", is_flag=True, help="Make tables and page of the runs in OUT.")
 @click.option(
@@ -98,11 +106,12 @@ def benchmark(
     work: Path | None,
     jobs: int,
     precision: str,
+    compat: bool,
     resume: bool,
     tables_only: bool,
     verified: Path | None,
 ) -> None:
-    """Train and test every model of a table alike, and tabulate them.
+    """Train and test models side by side.
 
     Every model gets the same pictures and the same budget, with several seeds. Validation items
     choose the checkpoint and the threshold; the tests are scored once. OUT gets the score of every
@@ -127,16 +136,17 @@ def benchmark(
         table=table,
         arms=_listed(arms),
         seeds=tuple(_number(seed) for seed in _listed(seeds)),
-        unseen=_pairs("--unseen", unseen),
-        beside=_pairs("--beside", beside),
-        work=work or out.with_name(f"{out.name}.work"),
+        unseen=pairs("--unseen", unseen),
+        beside=pairs("--beside", beside),
+        work=work or Path(f"{os.path.abspath(out)}.work"),
         jobs=min(jobs, cores()),
         precision=precision,
+        compat=compat,
         resume=resume,
     )
-    _tabulate(out)
     for failure in failures:
         click.echo(f"unmask: {failure}", err=True)
+    _tabulate(out)
     ctx.exit(LOSSES if failures else 0)
 
 
@@ -153,39 +163,63 @@ def _run(
     work: Path,
     jobs: int,
     precision: str,
+    compat: bool,
     resume: bool,
 ) -> list[str]:
     from unmask.apps.benchmark.material import gather, read_fakes
     from unmask.apps.benchmark.plan import Plan, load_table
     from unmask.apps.benchmark.run import Options, carry_out, open_plan
+    from unmask.evaluation.compat_files import write_expected
 
     chosen = load_table(table).part(arms, seeds)
     resolved = _resolved(protocol, indices)
     columns = {name: read_fakes(name, Path(path)) for name, path in unseen}
-    sources: dict[str, tuple[str, ...]] = {}
-    for name, source in beside:
-        sources[name] = (*sources.get(name, ()), source)
-    material = gather(resolved, columns, sources, work / "cache", _say)
+    sources = gathered_sources(beside)
+    material = gather(resolved, columns, sources, work / "cache", say)
     plan = Plan(
         protocol=protocol,
         table=chosen,
         families=material.families,
         unseen={name: Path(path).name for name, path in unseen},
         beside=sources,
+        precision=precision,
         items_sha256=material.sha256(),
         dropped=material.dropped,
     )
     for arm in chosen.arms:  # a configuration that cannot work is refused before the first run
         chosen.config(arm, chosen.seeds[0], plan.families)
+    expected = _expected(resolved, indices) if compat else None
     open_plan(out, plan, resume)
-    options = Options(work=work, jobs=jobs, precision=precision)
-    return carry_out(plan, material, out, options, _say)
+    if expected is not None:
+        write_expected(out, expected)
+    options = Options(work=work, jobs=jobs, compat=compat)
+    return carry_out(plan, material, out, options, say)
+
+
+def gathered_sources(beside: list[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    """Column -> sources, from pairs."""
+    sources: dict[str, tuple[str, ...]] = {}
+    for name, source in beside:
+        sources[name] = (*sources.get(name, ()), source)
+    return sources
 
 
 def _resolved(protocol: str, indices: tuple[str, ...]) -> Resolved:
     from unmask.apps.cli.evaluate import resolve_named
 
     return resolve_named(protocol, indices)
+
+
+def _expected(resolved: Resolved, indices: tuple[str, ...]) -> DataFrame:
+    """The videos that the tests ask for; those without a crop are listed beside each index."""
+    from unmask.apps.benchmark.compat import expected_videos
+    from unmask.apps.cli.evaluate import load_index
+    from unmask.data.preparing.run import without_crops
+
+    paths = {name: Path(path) for name, _, path in (entry.partition("=") for entry in indices)}
+    lost = {name: found for name, path in paths.items() if (found := without_crops(path))}
+    given = {name: load_index(path) for name, path in paths.items()}
+    return expected_videos(resolved, given, lost)
 
 
 def _tabulate(out: Path) -> None:
@@ -196,8 +230,9 @@ def _tabulate(out: Path) -> None:
 
 def _verify(ctx: click.Context, out: Path) -> None:
     from unmask.evaluation.comparison.verify import verify
+    from unmask.evaluation.compat_files import verify_compat
 
-    differences = verify(out)
+    differences = [*verify(out), *verify_compat(out)]
     for line in differences:
         click.echo(f"unmask: {line}", err=True)
     click.echo(
@@ -211,22 +246,26 @@ def _listed(text: str | None) -> tuple[str, ...]:
 
 
 def _number(text: str) -> int:
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise ConfigError(f"--seeds takes whole numbers, not {text!r}.", "For example: --seeds 0,1")
     return int(text)
 
 
-def _pairs(option: str, given: tuple[str, ...]) -> list[tuple[str, str]]:
-    pairs = []
+def pairs(option: str, given: tuple[str, ...]) -> list[tuple[str, str]]:
+    """`NAME=VALUE` options as pairs, each name and value there."""
+    found: list[tuple[str, str]] = []
     for entry in given:
         name, equals, value = entry.partition("=")
         if not name or not equals or not value:
             raise ConfigError(
                 f"{option} {entry} must be NAME={'FAKES' if option == '--unseen' else 'SOURCE'}."
             )
-        pairs.append((name, value))
-    return pairs
+        if option == "--unseen" and name in dict(found):
+            raise ConfigError(f"--unseen {name} is given twice.", "Give every column its own name.")
+        found.append((name, value))
+    return found
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """A line of progress."""
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""`unmask evaluate`: for now the audit of an index, or of the sets of a protocol."""
+"""`unmask evaluate`: weights on a protocol's tests, and the audit of an index or of a protocol."""
 
 from __future__ import annotations
 
@@ -65,11 +65,26 @@ OF_PROTOCOL = ""
     type=click.IntRange(min=2),
     help="Measure at most so many files of the reals and of every manipulation.",
 )
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="Score these weights on the tests of --protocol; --out is a folder then.",
+)
+@click.option("--unseen", metavar="NAME=FAKES", multiple=True, help="As for unmask benchmark.")
+@click.option("--beside", metavar="NAME=SOURCE", multiple=True, help="As for unmask benchmark.")
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for crops and views, which may be deleted.  [default: OUT.work]",
+)
+@click.option("--sweep/--no-sweep", default=True, help="With --model: also 24 perturbations.")
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the audit to this file as JSON, too.",
+    type=click.Path(path_type=Path),
+    help="Write the audit to this file as JSON, too; with --model, a folder for scores and page.",
 )
 @click.pass_context
 def evaluate(
@@ -81,25 +96,41 @@ def evaluate(
     indices: tuple[str, ...],
     bound: float,
     sample: int | None,
+    models: tuple[str, ...],
+    unseen: tuple[str, ...],
+    beside: tuple[str, ...],
+    work: Path | None,
+    sweep: bool,
     style: str,
     out: Path | None,
 ) -> None:
     """Score a protocol, or audit an index for leaks.
 
+    With --protocol and --model, weights are scored on the protocol's tests: scores, tables with
+    intervals, and a page, as unmask benchmark makes them.
+
     The audit measures how well each cheap cue alone tells real from fake. Container cues (file
     type, size, JPEG quality, grid, metadata) must not: then the classes were not written alike, and
-    a detector learns that. Content cues are reported. Scoring is not there yet.
+    a detector learns that. Content cues are reported.
     """
     if importlib.util.find_spec("polars") is None:
         raise MissingExtraError("unmask evaluate", "data", "polars")
     if list_protocols:
         _list_protocols(style)
         return
+    if models:
+        _check_scoring(audited, name, out)
+        assert name is not None
+        assert out is not None
+        click.echo(_score(name, indices, models, out, work, unseen, beside, sweep=sweep))
+        return
+    if unseen or beside or work:
+        raise ConfigError("--unseen, --beside and --work go with --model.")
     _check(audited, name, indices)
     if out is not None:
         _check_out(out)
     if audited:
-        sets = {audited: _load(Path(audited))}
+        sets = {audited: load_index(Path(audited))}
         document = _audit(sets, None, None, bound, sample)
     else:
         resolved = resolve_named(name or "", indices)
@@ -122,8 +153,9 @@ def evaluate(
 def _check(audited: str | None, name: str | None, indices: tuple[str, ...]) -> None:
     if audited is None:
         raise ConfigError(
-            "Scoring a protocol is not there yet; so far evaluate only audits.",
-            "unmask evaluate --audit INDEX audits an index for leaks; --protocols lists protocols.",
+            "Say what to evaluate.",
+            "--protocol NAME --model WEIGHTS --out FOLDER scores weights on a protocol's tests; "
+            "--audit INDEX audits an index for leaks; --protocols lists protocols.",
         )
     if audited and (name or indices):
         raise ConfigError(
@@ -134,12 +166,46 @@ def _check(audited: str | None, name: str | None, indices: tuple[str, ...]) -> N
         raise ConfigError("--audit needs an INDEX.", "Or name a --protocol and its --index.")
 
 
+def _check_scoring(audited: str | None, name: str | None, out: Path | None) -> None:
+    if audited is not None:
+        raise ConfigError("--audit and --model are two questions.", "Ask one at a time.")
+    if not name:
+        raise ConfigError("--model needs a --protocol and its --index.")
+    if out is None:
+        raise ConfigError("--model needs --out.", "Give a folder for scores, tables and page.")
+
+
+def _score(
+    name: str,
+    indices: tuple[str, ...],
+    models: tuple[str, ...],
+    out: Path,
+    work: Path | None,
+    unseen: tuple[str, ...],
+    beside: tuple[str, ...],
+    *,
+    sweep: bool,
+) -> Path:
+    from unmask.apps.benchmark.checkpoints import evaluate_weights
+    from unmask.apps.benchmark.material import gather, read_fakes
+    from unmask.apps.cli.backend import cores
+    from unmask.apps.cli.benchmark import gathered_sources, pairs, say
+
+    columns = {key: read_fakes(key, Path(path)) for key, path in pairs("--unseen", unseen)}
+    sources = gathered_sources(pairs("--beside", beside))
+    where = work or out.with_name(f"{out.name}.work")
+    material = gather(resolve_named(name, indices), columns, sources, where / "cache", say)
+    return evaluate_weights(name, material, models, out, where, say, jobs=cores(), sweep=sweep)
+
+
 def _check_out(out: Path) -> None:
     """An audit may be written over an older one, and over nothing else."""
     from unmask.evaluation.audit import SCHEMA
 
     if not out.parent.is_dir():
         raise ConfigError(f"There is no folder {out.parent} for --out.", "Make it first.")
+    if out.is_dir():
+        raise ConfigError(f"--out {out} is a folder; an audit is one file.")
     if out.exists():
         with out.open("rb") as file:
             head = file.read(200)
@@ -150,7 +216,8 @@ def _check_out(out: Path) -> None:
             )
 
 
-def _load(path: Path) -> Index:
+def load_index(path: Path) -> Index:
+    """An index from a folder of classes, a CSV, or a Parquet file."""
     from unmask.data.index import read_index
     from unmask.data.readers import reader
 
@@ -175,7 +242,7 @@ def resolve_named(name: str, indices: tuple[str, ...]) -> Resolved:
                 f"--index {entry} must be DATASET=INDEX.",
                 f"{name} is made of: {', '.join(chosen.datasets())}.",
             )
-        given[dataset] = _load(Path(path))
+        given[dataset] = load_index(Path(path))
     unused = sorted(set(given) - set(chosen.datasets()))
     if unused:
         raise ConfigError(

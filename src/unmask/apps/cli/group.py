@@ -16,6 +16,7 @@ COMMANDS = {
     "verify": "Check that recorded results can be repeated.",
     "prepare": "Cut the faces out of a data set, once.",
     "synthesize": "Make forgeries with exact masks from real faces.",
+    "annotate": "Choose pictures for masks, hand them out, take masks in.",
     "train": "Train a model.",
     "evaluate": "Score a protocol, or audit an index for leaks.",
     "benchmark": "Train and test models side by side.",

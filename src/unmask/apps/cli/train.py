@@ -56,6 +56,15 @@ def train(
         raise ConfigError(
             f"There is no configuration file {config}.", "Start from one of those in configs/."
         )
+    from unmask.training.lae.config import is_lae
+
+    if is_lae(config):
+        _refuse_for_lae(backbone_weights, no_pretrained, devices)
+        from unmask.training.lae.run import train_lae
+
+        made = train_lae(config, out=out or Path("runs") / config.stem, index=index, resume=resume)
+        click.echo(str(made))
+        return
     from unmask.training.run import train as run
 
     path = run(
@@ -68,3 +77,15 @@ def train(
         devices=devices,
     )
     click.echo(str(path))
+
+
+def _refuse_for_lae(backbone_weights: Path | None, no_pretrained: bool, devices: int) -> None:
+    given = {
+        "--backbone-weights": backbone_weights is not None,
+        "--no-pretrained": no_pretrained,
+        "--devices": devices > 1,
+    }
+    for option in (name for name, there in given.items() if there):
+        raise ConfigError(
+            f"{option}: an LAE has no backbone and trains in one process.", f"Leave {option} out."
+        )

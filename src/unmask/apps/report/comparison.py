@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 from unmask import __version__
 from unmask.apps.report import numbers
 from unmask.apps.report.comparison_blocks import Section
+from unmask.apps.report.comparison_compat import compat_section
 from unmask.apps.report.comparison_curves import curves_section, sweep_section
 from unmask.apps.report.comparison_insides import embedding_section, spectra_section
 from unmask.apps.report.comparison_record import asked_section, runs_section, verify_section
@@ -26,6 +27,7 @@ from unmask.data.atomic import replace_text
 from unmask.errors import ConfigError
 from unmask.evaluation.comparison.result import Result
 from unmask.evaluation.comparison.scores import Facts
+from unmask.evaluation.compat_files import CompatFile
 from unmask.evaluation.embedding import EmbeddingMap
 from unmask.evaluation.spectra import GroupSpectrum
 
@@ -42,6 +44,7 @@ def write_comparison(
     spectra: Sequence[GroupSpectrum] = (),
     runs: Sequence[Facts] = (),
     budget: Mapping[str, str] | None = None,
+    compat: CompatFile | None = None,
 ) -> Path:
     """Write OUT/index.html, whole or not at all.
 
@@ -55,6 +58,7 @@ def write_comparison(
         spectra: of the real pictures and of every generator, in the order to show them.
         runs: facts of the trainings, for their table and digests.
         budget: what every arm was given, term -> value, e.g. `{"Epochs": "20"}`.
+        compat: what flawed evaluations make of the same scores, where that was asked for.
 
     Returns:
         The page's path.
@@ -66,7 +70,7 @@ def write_comparison(
     whole = result if isinstance(result, Result) else Result.model_validate(result)
     path = out / PAGE
     check_page(path)
-    page = render(sections(whole, embeddings or {}, spectra, runs, budget or {}), whole)
+    page = render(sections(whole, embeddings or {}, spectra, runs, budget or {}, compat), whole)
     try:
         out.mkdir(parents=True, exist_ok=True)
         replace_text(path, page)
@@ -100,6 +104,7 @@ def sections(
     spectra: Sequence[GroupSpectrum],
     runs: Sequence[Facts],
     budget: Mapping[str, str],
+    compat: CompatFile | None = None,
 ) -> list[Section]:
     """The parts of the page, in order; what there is nothing of is left out."""
     found = [
@@ -114,6 +119,7 @@ def sections(
         curves_section(result),
         embedding_section(embeddings),
         spectra_section(spectra),
+        compat_section(compat),
         runs_section(result, runs),
         verify_section(result, runs),
     ]

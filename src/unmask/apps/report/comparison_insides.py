@@ -111,10 +111,10 @@ def _centres(maps: Mapping[str, EmbeddingMap]) -> Table:
         for group, count in zip(found.similarity.groups, found.similarity.counts, strict=True):
             own = points[[g == group for g in found.group]]
             centre, spread = own.mean(axis=0), own.std(axis=0)
-            cells = (Cell(group, numeric=False), Cell(numbers.count(count)))
-            cells += tuple(Cell(_signed(v)) for v in centre)
-            cells += tuple(Cell(_signed(v) if count > 1 else numbers.NONE) for v in spread)
-            rows.append(Row(arm, cells))
+            cells = [Cell(group, numeric=False), Cell(numbers.count(count))]
+            cells += [Cell(_signed(v)) for v in centre]
+            cells += [Cell(_signed(v) if count > 1 else numbers.NONE) for v in spread]
+            rows.append(Row(arm, tuple(cells)))
     columns = ("Arm", "Group", "Pictures", "Centre 1", "Centre 2", "Spread 1", "Spread 2")
     caption = "Centre and standard deviation of every group on both components"
     return Table(caption, columns, tuple(rows), tight=True)
@@ -246,13 +246,13 @@ def _profiles(spectra: Sequence[GroupSpectrum]) -> Charts:
 
 def _profile_table(spectra: Sequence[GroupSpectrum]) -> Table:
     edges = range(0, BINS, PROFILE_ROWS)
-    columns = ("Cycles per pixel",)
-    columns += tuple(f"{s.group}, {kind}" for kind in ("average", "mean") for s in spectra)
+    kinds = [f"{s.group}, {kind}" for kind in ("average", "mean") for s in spectra]
+    columns = ("Cycles per pixel", *kinds)
     rows = []
     for first in edges:
         ring = slice(first, first + PROFILE_ROWS)
-        values = [np.mean(s.radial[ring]) for s in spectra]
-        values += [np.mean(s.radial_of_mean[ring]) for s in spectra]
+        values = [float(np.mean(s.radial[ring])) for s in spectra]
+        values += [float(np.mean(s.radial_of_mean[ring])) for s in spectra]
         low, high = first * 0.5 / BINS, (first + PROFILE_ROWS) * 0.5 / BINS
         cells = tuple(Cell(numbers.level(float(np.log10(max(v, 1e-12))))) for v in values)
         rows.append(Row(f"{low:.3f} to {high:.3f}", cells))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from unmask.apps.report import numbers
 from unmask.apps.report.comparison_blocks import Block, Cell, Heading, Row, Section, Table, Words
@@ -89,10 +89,9 @@ def _main(result: Result) -> Table:
     return Table(caption, tuple(columns), tuple(rows), notes=notes.notes)
 
 
-def _ordered(sets: Sequence[str] | dict[str, object]) -> list[str]:
+def _ordered(sets: Iterable[str]) -> list[str]:
     """`seen` and `unseen` first, then as they come."""
-    known = [s for s in (SEEN, UNSEEN) if s in sets]
-    return known + [s for s in sets if s not in known]
+    return sorted(sets, key=lambda s: (s != SEEN, s != UNSEEN))
 
 
 def _against(row: ComparisonRow | None, notes: Footnotes) -> tuple[Cell, Cell, Cell]:

@@ -9,11 +9,14 @@ The folder it fills:
     coverage.json    counts per dataset, manipulation and compression, with reasons
     coverage.jsonl   every frame that gave no crop, and every crop that lacks something
     index.parquet    a row per crop: all that the reader said, and where the crop lies
+    without_crops.parquet  a row per video that gave no crop, where there are any: what a test must
+                     still count as asked for; `path` is the folder its crops would lie in
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -22,14 +25,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from unmask.data.index import INDEX_FILE, Index, index_of, write_index
-from unmask.data.preparing.coverage import Coverage, cover, write_coverage
+from unmask.data.index import INDEX_FILE, Index, index_of, read_index, write_index
+from unmask.data.preparing.coverage import COVERAGE_FILE, Coverage, cover, write_coverage
 from unmask.data.preparing.journal import JOURNAL_FILE, Journal, Record
 from unmask.data.preparing.profile import Profile, claim
 from unmask.data.preparing.shots import Part, Unit
 from unmask.data.preparing.workers import Setup, run_units
 from unmask.errors import ConfigError, DatasetError
 from unmask.media import Limits
+
+WITHOUT_CROPS_FILE = "without_crops.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,7 @@ def _fill(
         facts = {"dataset": dataset, "profile": setup.profile.sha256}
         write_coverage(out, coverage, records, facts)
         path = _write_table(index, units, records, out)
+        _write_lost(index, units, records, out)
     return Prepared(path, coverage, len(units) - len(left))
 
 
@@ -208,3 +214,48 @@ def _write_table(
         return None
     write_index(index_of(out, rows), path)
     return path
+
+
+def _write_lost(index: Index, units: Sequence[Unit], records: Sequence[Record], out: Path) -> None:
+    """One row per video without a crop; no file where every video has one."""
+    path = out / WITHOUT_CROPS_FILE
+    rows = []
+    for unit, record in zip(units, records, strict=True):
+        if not record.crops:
+            said = index.table.row(unit.rows[0], named=True)
+            nothing = dict.fromkeys(
+                ("frame", "mask_path", "landmarks", "landmarks_path", "width", "height")
+            )
+            rows.append({**said, **nothing, "path": f"crops/{unit.folder}"})
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    write_index(index_of(out, rows), path)
+
+
+def without_crops(index_file: Path) -> Index | None:
+    """The videos that gave no crop when the data set of an index was prepared.
+
+    Args:
+        index_file: any index; one of `prepare` has that list beside it.
+
+    Returns:
+        A row per video, or None where every one has crops, or the index is not of `prepare`.
+
+    Raises:
+        DatasetError: `prepare` lost videos, but its folder does not say which.
+    """
+    if index_file.name != INDEX_FILE:
+        return None
+    kept, counts = (index_file.with_name(n) for n in (WITHOUT_CROPS_FILE, COVERAGE_FILE))
+    if kept.is_file():
+        return read_index(kept)
+    if not counts.is_file():
+        return None
+    lost = json.loads(counts.read_text("utf-8"))["total"]["videos_without_crops"]
+    if lost:
+        raise DatasetError(
+            f"{lost} videos gave no crop, but {index_file.parent} has no {WITHOUT_CROPS_FILE}.",
+            "Run the same `unmask prepare` again: it keeps the crops and writes the list.",
+        )
+    return None

@@ -1,4 +1,4 @@
-"""Training losses. Plain functions; each names its paper and equation."""
+"""Losses on the embedding and the logit of a batch of reals and fakes."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ def supervised_contrastive(
 
         L_i = -1/|P(i)| sum_{p in P(i)} log( exp(s_ip / tau) / sum_{k != i} exp(s_ik / tau) )
 
-    averaged over the anchors that have a positive; the others are skipped. Khosla et al. 2020,
-    eq. 2 (L_out), which is how the AIRL paper's eq. for z_i, z_j is read for more than one
-    positive.
+    averaged over the anchors that have a positive; the others are skipped. It compares only what it
+    is given: where a batch goes through the network in parts (`optim.accumulate`), each part is a
+    batch of its own, and the mean over the parts is not the loss of the whole; processes that share
+    a batch put it together first (`training.share.gathered`). Khosla et al. 2020, eq. 2 (L_out),
+    which is how the AIRL paper's eq. for z_i, z_j is read for more than one positive.
 
     Args:
         embeddings: (N, D) float; need not be normalised, the zero vector counts as orthogonal.
