@@ -24,7 +24,7 @@ from unmask.training.module import DetectorModule
 from unmask.training.network import build, sized
 from unmask.training.share import Share
 
-GOAL_SHARE, GOAL_RATE = 0.10, 0.90
+GOAL_SHARE, GOAL_RATE = 0.25, 0.95
 WARM_UP = 2
 
 
