@@ -50,7 +50,7 @@ def trained(
     words = ["train", str(path), "--index", str(index), "--out", str(runs / path.stem)]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
-    return request.param, path, Path(done.stdout.strip().splitlines()[-1])
+    return request.param, path, Path(done.stdout.strip())
 
 
 def test_the_card_says_what_was_done(trained: tuple[dict[str, Any], Path, Path]) -> None:

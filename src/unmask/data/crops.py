@@ -15,6 +15,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from unmask.data.annotation.masks import Mask, mask_from_png
+from unmask.data.annotation.pictures import Picture
 from unmask.data.atomic import replace_text, replacing
 from unmask.data.items import Item
 from unmask.data.protocols.normalise import Normalise
@@ -39,6 +41,7 @@ class Crops:
         landmarks: (N, 5, 2) float32, in each crop's pixels.
         dropped: why each of the others gave no face: reason -> how many.
         key: hash of the items and settings they were made from.
+        normalise: the protocol's step that they went through, None without one.
     """
 
     items: list[Item]
@@ -48,6 +51,7 @@ class Crops:
     _pixels: NDArray[np.uint8]
     _starts: NDArray[np.int64]
     _sides: NDArray[np.int64]
+    normalise: Normalise | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -56,6 +60,38 @@ class Crops:
         """(S, S, 3) uint8 RGB crop of `items[index]`; a view of the file, do not write to it."""
         start, side = int(self._starts[index]), int(self._sides[index])
         return self._pixels[start : start + 3 * side * side].reshape(side, side, 3)
+
+    def mask(self, index: int) -> Mask | None:
+        """The data set's own mask of `items[index]`, cut like its crop.
+
+        Returns:
+            (S, S) bool, True where manipulated; None where the item has no mask.
+
+        Raises:
+            DatasetError: the mask cannot be read or is no mask of this picture, or the crop was
+                cut out of a larger picture, so that nobody knows where the mask belongs.
+        """
+        item, side = self.items[index], int(self._sides[index])
+        if item.mask is None:
+            return None
+        if item.box is None:
+            raise DatasetError(
+                f"{item.path} is not a face crop, so its mask cannot be cut like its face.",
+                "Make crops with `unmask prepare`, which cuts the masks along, and use its index.",
+            )
+        try:
+            data = item.mask.read_bytes()
+        except OSError as error:
+            raise DatasetError(
+                f"The mask {item.mask} cannot be read: {error.strerror or error}.",
+                "Put it back, or leave it out of the index.",
+            ) from error
+        if self.normalise is None:
+            return mask_from_png(data, size=(side, side), what=f"The mask {item.mask}")
+        size = Picture(item.path.name, item.path).size
+        return self.normalise.apply_mask(
+            mask_from_png(data, size=size, what=f"The mask {item.mask}")
+        )
 
     def where(self, keep: Callable[[Item], bool]) -> list[int]:
         """Indices of the items for which `keep` is true."""
@@ -101,6 +137,7 @@ def prepare_crops(
         _pixels=np.load(base.with_suffix(".npy"), mmap_mode="r"),
         _starts=np.concatenate([[0], np.cumsum(3 * sides**2)[:-1]]),
         _sides=sides,
+        normalise=normalise,
     )
 
 
@@ -205,6 +242,7 @@ def _key(items: Sequence[Item], normalise: Normalise | None = None) -> str:
     for item in items:
         # names, not whole paths: a data set that moved is the same data set
         row = {**asdict(item), "path": "/".join(item.path.parts[-2:])}
+        del row["mask"]  # it shapes no crop
         if normalise is None:  # what decides nothing keeps the keys there were before it
             del row["video_id"]
         if item.box is None:  # what is not a crop keeps the key it had before there were any

@@ -10,14 +10,16 @@ import cv2
 import numpy as np
 import torch
 from numpy.random import Generator
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from unmask.data.annotation.masks import Mask
 from unmask.data.crops import Crops
-from unmask.errors import ConfigError
+from unmask.errors import ConfigError, DatasetError
 from unmask.synthesis.families import TRAINING_FAMILIES, Family
 from unmask.synthesis.shape import dense_landmarks
 from unmask.transforms.perturb import LaunderingPolicy, gaussian_blur, grid_shift, jpeg
-from unmask.transforms.preprocess import InputSpec, Views, to_views
+from unmask.transforms.preprocess import InputSpec, Views, mask_view, to_views
 from unmask.types import FloatArray, UInt8Image
 
 LARGE = 320
@@ -61,13 +63,26 @@ class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
         spec: the network's input contract.
         settings: see `PairSettings`.
         repeats: how often each real occurs in one epoch.
+        masks: also give `mask`, (2, s, s) uint8 over what the RGB stream sees (see `mask_view`),
+            and `has_mask`, (2,) bool. A real's mask is zero everywhere. A fake that was forged here
+            has its forgery's, one of the index its own; without one, or with one that marks
+            nothing, `has_mask` is False. Nothing else changes, and no draw.
 
     Raises:
-        ConfigError: a family is unknown, or the index has no training reals.
+        ConfigError: a family is unknown, the index has no training reals, or there would be no
+            mask of any fake.
+        DatasetError: a mask of the index is absent, or does not belong to a face crop.
     """
 
     def __init__(
-        self, crops: Crops, spec: InputSpec, settings: PairSettings, *, seed: int, repeats: int = 1
+        self,
+        crops: Crops,
+        spec: InputSpec,
+        settings: PairSettings,
+        *,
+        seed: int,
+        repeats: int = 1,
+        masks: bool = False,
     ) -> None:
         self.crops, self.spec, self.settings, self.seed = crops, spec, settings, seed
         self.laundering = settings.laundering
@@ -93,6 +108,32 @@ class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
         self.names = list(settings.families)
         weights = np.array([settings.families[name] for name in self.names], float)
         self.weights = weights / weights.sum()
+        self.masks = masks
+        if masks:
+            self._check_masks()
+
+    def _check_masks(self) -> None:
+        """Refuse now what would end a run in the middle, or let it learn from reals alone."""
+        items = self.crops.items
+        pooled = sorted({i for pool in self.pools.values() for i in pool})
+        masked = [items[i] for i in pooled if items[i].mask is not None]
+        if not masked and len(self.pools) == len(self.names):
+            raise ConfigError(
+                f"No training fake of {', '.join(self.names)} has a mask.",
+                "Use an index with masks, as `unmask prepare` and `unmask synthesize` make them.",
+            )
+        for item in masked:
+            assert item.mask is not None
+            if item.box is None:
+                raise DatasetError(
+                    f"{item.path} is not a face crop, so its mask cannot be cut like its face.",
+                    "Make crops with `unmask prepare`, which cuts the masks along.",
+                )
+            if not item.mask.is_file():
+                raise DatasetError(
+                    f"There is no mask {item.mask} of {item.path}.",
+                    "Put it back, or leave it out of the index.",
+                )
 
     def _partners(self, generator: str) -> list[int]:
         """The training reals that a generator's fakes are paired with."""
@@ -113,7 +154,7 @@ class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([self.seed, self.epoch, index])
         family = int(rng.choice(len(self.names), p=self.weights))
-        real, fake = self._pair(self.reals[index], self.names[family], rng)
+        real, fake, mask = self._pair(self.reals[index], self.names[family], rng)
         ramp = self.settings.ramp_epochs
         strength = min(1.0, self.epoch / ramp) if ramp else 1.0
         if rng.random() < self.settings.soften_real_p:
@@ -122,27 +163,36 @@ class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
         offset = (float(rng.random()), float(rng.random()))
         flip = rng.random() < 0.5
         align = not self.settings.random_grid
-        views = [
-            to_views(chain(image), self.spec, offset=offset, aligned=align)
-            for image in (real, fake)
-        ]
-        return {
+        images = [chain(image) for image in (real, fake)]
+        views = [to_views(image, self.spec, offset=offset, aligned=align) for image in images]
+        if self.masks:
+            for view, image, marked in zip(views, images, (None, mask), strict=True):
+                laid = laid_over(marked, image)
+                view["mask"] = mask_view(laid, self.spec, offset=offset, aligned=align)
+        item = {
             **_as_tensors(views, flip),
             "label": torch.tensor([0, 1]),
             "family": torch.tensor([-1, family]),
         }
+        if self.masks:
+            item["has_mask"] = torch.tensor([True, mask is not None and bool(mask.any())])
+        return item
 
-    def _pair(self, real: int, family: str, rng: Generator) -> tuple[UInt8Image, UInt8Image]:
+    def _pair(
+        self, real: int, family: str, rng: Generator
+    ) -> tuple[UInt8Image, UInt8Image, Mask | None]:
+        """Real, fake, and the fake's mask, perhaps larger than the fake; None where not known."""
         if family in self.pools:
             pool, partners = self.pools[family], self.partners[family]
             real = partners[int(rng.integers(len(partners)))]
-            other = self.crops.image(pool[int(rng.integers(len(pool)))])
+            chosen = pool[int(rng.integers(len(pool)))]
+            other = self.crops.image(chosen)
         face, points = self.crops.image(real), self.crops.landmarks[real]
         if family in self.pools:
-            return bounded(face, points, rng)[0], bounded(other, points, rng)[0]
+            mask = self.crops.mask(chosen) if self.masks else None
+            return bounded(face, points, rng)[0], bounded(other, points, rng)[0], mask
         face, points = bounded(face, points, rng)
-        fake, _ = TRAINING_FAMILIES[family](face, dense_landmarks(points), rng)
-        return face, fake
+        return face, *TRAINING_FAMILIES[family](face, dense_landmarks(points), rng)
 
 
 def is_of(generator: str, name: str) -> bool:
@@ -161,6 +211,26 @@ def bounded(face: UInt8Image, points: FloatArray, rng: Generator) -> tuple[UInt8
     return reduced, points * np.float32(target / side)
 
 
+def laid_over(mask: Mask | None, image: UInt8Image) -> NDArray[np.uint8]:
+    """A mask at the size of the picture that its own has become.
+
+    `bounded` and laundering move nothing but by scaling the whole picture, so its size says all.
+
+    Args:
+        mask: (S, S) bool, True where manipulated, over the picture as it was; None is all False.
+        image: (T, T, 3), what that picture has become.
+
+    Returns:
+        (T, T) uint8, how much of each pixel is manipulated: 0 nothing, 255 all of it.
+    """
+    height, width = image.shape[:2]
+    if mask is None:
+        return np.zeros((height, width), np.uint8)
+    whole = mask.astype(np.uint8) * np.uint8(255)
+    kernel = cv2.INTER_AREA if width < mask.shape[1] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(whole, (width, height), interpolation=kernel), np.uint8)
+
+
 def soften(image: UInt8Image, rng: Generator) -> UInt8Image:
     """What happens to reals every day and proves nothing: mild blur, or enlargement."""
     if rng.random() < 0.5:
@@ -174,7 +244,7 @@ def soften(image: UInt8Image, rng: Generator) -> UInt8Image:
 
 
 def _as_tensors(views: Sequence[Views], flip: bool) -> dict[str, torch.Tensor]:
-    """(2, n, n, 3) uint8 per view, mirrored or not."""
+    """(2, n, n, 3) uint8 per view, (2, s, s) of a mask; mirrored or not."""
     stacked = {name: np.stack([v[name] for v in views]) for name in views[0]}
     return {
         name: torch.from_numpy(np.ascontiguousarray(a[:, :, ::-1] if flip else a))

@@ -45,6 +45,7 @@ class Item:
             is a picture like others, in which the face is looked for.
         video_id: of its row, '' where there is none; which video a picture is of decides how a
             protocol's normalising step treats it.
+        mask: file of the data set's own mask of this picture; None without one.
     """
 
     path: Path
@@ -56,6 +57,7 @@ class Item:
     box: tuple[int, ...] | None = None
     landmarks: tuple[float, ...] | None = None
     video_id: str = field(default="", compare=False)
+    mask: Path | None = field(default=None, compare=False)
 
 
 def read_items(path: Path) -> list[Item]:
@@ -115,6 +117,7 @@ def _item(row: Mapping[str, Any], index: Index, identity: str) -> Item:
         box=tuple(row["box"]) if five else None,
         landmarks=five,
         video_id=row["video_id"],
+        mask=index.file(row["mask_path"]) if row["mask_path"] else None,
     )
 
 

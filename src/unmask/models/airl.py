@@ -22,6 +22,8 @@ from unmask.models.fusion import FUSIONS, Fusion
 from unmask.models.output import ModelOutput
 from unmask.transforms.dct import BlockDCT, DctOutput, luma, top_left_off
 
+Attention = Literal["none", "regress", "gate"]
+
 
 class AIRLConfig(BaseModel):
     """Everything that shapes the network; stored in its checkpoint.
@@ -37,6 +39,9 @@ class AIRLConfig(BaseModel):
             `unmask.models.fusion` and need both streams.
         fused: width after the streams are joined; dropout before the logit.
         projection: width of the contrastive embedding.
+        attention: `regress` adds a map of where the picture is manipulated, read off the RGB
+            stream's last map by a head that only the attention loss trains; `gate` also multiplies
+            that last map by it before pooling. See `AIRL.with_attention`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,11 +55,17 @@ class AIRLConfig(BaseModel):
     fused: int = Field(512, ge=1)
     dropout: float = Field(0.3, ge=0, lt=1)
     projection: int = Field(128, ge=1)
+    attention: Attention = "none"
 
     @model_validator(mode="after")
     def _has_a_stream(self) -> AIRLConfig:
         if self.rgb is None and self.frequency is None:
             raise ValueError("AIRL needs an RGB stream, a frequency stream, or both")
+        if self.attention != "none" and self.rgb is None:
+            raise ValueError(
+                f"attention={self.attention!r} looks at the RGB stream, but rgb is None: leave "
+                "attention at 'none', or give the rgb stream"
+            )
         if self.fusion != "concat" and (self.rgb is None or self.frequency is None):
             missing = "rgb" if self.rgb is None else "frequency"
             raise ValueError(
@@ -138,6 +149,10 @@ class AIRL(nn.Module):
         self.fusion = self._fusion()
         self.logit = nn.Linear(config.fused, 1)
         self.projection = nn.Linear(config.fused, config.projection)
+        # last, so that everything else begins as it does without
+        self.attention = None
+        if self.rgb is not None and config.attention != "none":
+            self.attention = nn.Conv2d(self.rgb.num_features, 1, 1)
 
     def _fusion(self) -> nn.Module:
         config = self.config
@@ -154,25 +169,74 @@ class AIRL(nn.Module):
 
     def features(self, rgb: Tensor, native: Tensor) -> Tensor:
         """Both streams' pooled features, concatenated: (N, 1792 + 256) for the paper's sizes."""
+        return self._concatenated(self._seen(rgb)[0], native)
+
+    def fuse(self, rgb: Tensor, native: Tensor) -> Tensor:
+        """What logit and projection read: (N, fused) float32."""
+        return self._fused(self._seen(rgb)[0], native)
+
+    def forward(self, rgb: Tensor, native: Tensor) -> ModelOutput:
+        return self._output(self.fuse(rgb, native))
+
+    def with_attention(self, rgb: Tensor, native: Tensor) -> tuple[ModelOutput, Tensor]:
+        """What `forward` gives, and where the RGB stream says that the picture is manipulated.
+
+        The map is the sigmoid of a 1x1 convolution of the RGB stream's last map, learnt from masks.
+        With `gate` it is the regressed attention of Dang et al. 2020, "On the detection of digital
+        face manipulation", at the end of the stream; `regress` is the multi-task learning they set
+        it against. It stands in the place of a class activation map because AIRL has no exact one:
+        between the last map and the logit lies a ReLU, in `concat` as in the other fusions, so the
+        logit is no sum over places. To learn from Grad-CAM instead would need the gradient of a
+        gradient at every step.
+
+        Args:
+            rgb, native: as for the network.
+
+        Returns:
+            The output, and the map (N, h, w) float32 in (0, 1), also under autocast, over `rgb`; h
+            and w are those of the RGB stream's last map: 3 x 3 of 96 pixels for EfficientNet.
+
+        Raises:
+            ConfigError: the network was built with `attention: none`.
+        """
+        seen, attention = self._seen(rgb)
+        if attention is None:
+            raise ConfigError(
+                "This network was built without an attention map.",
+                "Build it with AIRLConfig(attention='regress') or 'gate', with an RGB stream.",
+            )
+        return self._output(self._fused(seen, native)), attention[:, 0]
+
+    def _seen(self, rgb: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """The RGB stream's last map (N, C, h, w), gated if so configured, and the attention."""
+        if self.rgb is None:
+            return None, None
+        seen: Tensor = self.rgb(rgb)
+        if self.attention is None:
+            return seen, None
+        with torch.autocast(device_type=seen.device.type, enabled=False):
+            attention = torch.sigmoid(self.attention(seen.float()))
+        if self.config.attention == "gate":
+            seen = seen * attention.to(seen.dtype)
+        return seen, attention
+
+    def _concatenated(self, seen: Tensor | None, native: Tensor) -> Tensor:
         parts = []
-        if self.rgb is not None:
-            parts.append(global_pool(self.rgb(rgb)))
+        if seen is not None:
+            parts.append(global_pool(seen))
         if self.frequency is not None:
             parts.append(self.frequency(native))
         return torch.cat(parts, dim=1)
 
-    def fuse(self, rgb: Tensor, native: Tensor) -> Tensor:
-        """What logit and projection read: (N, fused) float32."""
+    def _fused(self, seen: Tensor | None, native: Tensor) -> Tensor:
         if self.config.fusion == "concat":
-            features = self.features(rgb, native)
+            features = self._concatenated(seen, native)
             with torch.autocast(device_type=features.device.type, enabled=False):
                 return cast(Tensor, self.fusion(features.float()))
-        assert self.rgb is not None
         assert self.frequency is not None
-        return cast(Tensor, self.fusion(self.rgb(rgb), self.frequency.map(native)))
+        return cast(Tensor, self.fusion(seen, self.frequency.map(native)))
 
-    def forward(self, rgb: Tensor, native: Tensor) -> ModelOutput:
-        fused = self.fuse(rgb, native)
+    def _output(self, fused: Tensor) -> ModelOutput:
         with torch.autocast(device_type=fused.device.type, enabled=False):
             embedding = F.normalize(self.projection(fused), dim=1)
             return ModelOutput(self.logit(fused).squeeze(1), embedding)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from unmask.errors import ConfigError
 from unmask.losses import Positives
+from unmask.models.airl import AIRLConfig
 from unmask.models.registry import model_spec
 from unmask.models.srm import SRMConfig
 
@@ -79,6 +80,11 @@ class OptimConfig(_Section):
     contrastive_weight: Annotated[float, Field(ge=0)] = 0.5
     temperature: Annotated[float, Field(gt=0)] = 0.07
     positives: Positives = "same_class"
+    attention_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Of the squared error between the network's attention map and the masks, of pictures that have
+    one: reals (zero everywhere), fakes forged here, fakes of an index with masks. It needs an AIRL
+    network with `model_options: {attention: regress}` or `gate`; 0 asks for no masks. Each part of
+    a batch (`accumulate`) divides by its own number of masks."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of a running average of the weights, which is what is validated and kept; 0 is off."""
     precision: str = Field("32-true", pattern="^(32-true|bf16-mixed|16-mixed)$")
@@ -146,8 +152,9 @@ class TrainConfig(_Section):
     @model_validator(mode="after")
     def _can_work(self) -> TrainConfig:
         spec = model_spec(self.model)
-        spec.config.model_validate({**spec.config.model_dump(), **self.model_options})
+        network = spec.config.model_validate({**spec.config.model_dump(), **self.model_options})
         self.optim.check(self.model)
+        self._check_attention(network)
         unknown = set(self.select_on or ()) - set(self.data.families)
         if unknown:
             raise ValueError(
@@ -155,6 +162,31 @@ class TrainConfig(_Section):
                 "selection on anything else would leak the test"
             )
         return self
+
+    def _check_attention(self, network: BaseModel) -> None:
+        """The attention loss and the map it is of need each other."""
+        weight = self.optim.attention_weight
+        if not isinstance(network, AIRLConfig):
+            if weight:
+                raise ValueError(
+                    "optim.attention_weight needs an AIRL network with an attention map, not "
+                    f"{self.model}; leave it out, or choose a network of AIRL with an RGB stream"
+                )
+        elif weight and network.rgb is None:
+            raise ValueError(
+                "optim.attention_weight: the attention map is of the RGB stream, which "
+                f"{self.model} does not have with these options; leave it out, or give the stream"
+            )
+        elif weight and network.attention == "none":
+            raise ValueError(
+                f"optim.attention_weight: {self.model} has no attention map; add model_options: "
+                "{attention: regress} or {attention: gate}"
+            )
+        elif not weight and network.attention == "regress":
+            raise ValueError(
+                "model_options.attention: only the attention loss trains the map of `regress`; set "
+                "optim.attention_weight, or use attention: gate or none"
+            )
 
 
 def load_config(path: Path) -> TrainConfig:

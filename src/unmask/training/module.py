@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unmask.data.dataset import ScoringSet
-from unmask.losses import am_softmax, supervised_contrastive
+from unmask.losses import am_softmax, attention, supervised_contrastive
 from unmask.metrics.ranking import auc
 from unmask.models.checkpoint import predict
 from unmask.training.config import OptimConfig
-from unmask.training.optim import SAM, build_optimiser, build_schedule, parameter_groups
+from unmask.training.optim import SAM, TINY, build_optimiser, build_schedule, parameter_groups
 from unmask.training.share import gathered, share
 from unmask.transforms.preprocess import InputSpec, normalise, to_tensors
 
@@ -72,9 +72,10 @@ class DetectorModule(L.LightningModule):
         torch.manual_seed(epoch_seed(self.seed, self.current_epoch) + (share().rank << 40))
         return self.batches(self.current_epoch)
 
-    def _forward(self, batch: dict[str, Tensor]) -> Any:
+    def _forward(self, batch: dict[str, Tensor]) -> tuple[Any, Tensor | None]:
+        """The network's output and, where there is a loss for it, its attention map (N, h, w)."""
         if "statistics" in batch:
-            return self.model.head(batch["statistics"].flatten(0, 1))  # type: ignore[operator]  # RichNet
+            return self.model.head(batch["statistics"].flatten(0, 1)), None  # type: ignore[operator]  # RichNet
         pixels = {
             name: batch[name].flatten(0, 1).permute(0, 3, 1, 2).float()
             for name in ("native", "rgb")
@@ -82,11 +83,14 @@ class DetectorModule(L.LightningModule):
         }
         rgb = normalise(pixels.get("rgb", pixels["native"]), self.spec)
         native = pixels["native"].contiguous(memory_format=self.layout)
-        return self.model(rgb.contiguous(memory_format=self.layout), native)
+        rgb = rgb.contiguous(memory_format=self.layout)
+        if self.optim.attention_weight:
+            return self.model.with_attention(rgb, native)  # type: ignore[operator, no-any-return]  # AIRL, see TrainConfig
+        return self.model(rgb, native), None
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
         labels = batch["label"].flatten()
-        output = self._forward(batch)
+        output, maps = self._forward(batch)
         loss = self._classification(output.logit, labels)
         parts: dict[str, Tensor] = {self.optim.loss: loss}
         if self.optim.contrastive_weight:
@@ -97,6 +101,9 @@ class DetectorModule(L.LightningModule):
                 positives=self.optim.positives,
             )
             loss = loss + self.optim.contrastive_weight * parts["contrastive"]
+        if maps is not None:
+            parts["attention"] = self._attention(maps, batch)
+            loss = loss + self.optim.attention_weight * parts["attention"]
         if self._first_pass():
             if self.optim.optimizer == "sam" and self.optim.accumulate > 1:
                 self.held.append((batch, batch_index))
@@ -111,6 +118,13 @@ class DetectorModule(L.LightningModule):
             scale = self.model.config.scale  # type: ignore[union-attr]  # SRMNet, see TrainConfig
             return am_softmax(logit, labels, scale=scale)  # type: ignore[arg-type]
         return F.binary_cross_entropy_with_logits(logit, labels.float())
+
+    def _attention(self, maps: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Of the pictures that have a mask; the mean over processes is that of all of them."""
+        masks, known = batch["mask"].flatten(0, 1) / 255, batch["has_mask"].flatten()
+        count = known.sum().float()
+        mine = count / gathered(count).mean().clamp_min(TINY)
+        return attention(maps, masks, known) * mine
 
     def _log_epoch(self, name: str, value: Tensor, size: int) -> None:
         """Into the log: the mean over an epoch and all processes."""

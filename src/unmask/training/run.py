@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,8 @@ def train_on(
         seed=config.seed,
         pretrained=from_imagenet or config.backbone_weights is not None,
     )
-    best = _fit(module, config, out, resume, keep_every_epoch)
+    with redirect_stdout(sys.stderr):  # where Lightning's progress bar belongs
+        best = _fit(module, config, out, resume, keep_every_epoch)
     path = out / f"{config.name}.safetensors"
     if not share().first:
         return path
@@ -266,7 +268,14 @@ def _feeds(
         forged=config.data.forged,
         random_grid=config.data.random_grid,
     )
-    pairs = TrainingPairs(crops, window, settings, seed=config.seed, repeats=config.data.repeats)
+    pairs = TrainingPairs(
+        crops,
+        window,
+        settings,
+        seed=config.seed,
+        repeats=config.data.repeats,
+        masks=config.optim.attention_weight > 0,
+    )
     return pairs, lambda current: score_sets(current, sets, spec.input), window
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from unmask.errors import ShapeError
@@ -48,7 +49,10 @@ class InputSpec(BaseModel):
 
 
 class Views(dict[str, UInt8Image]):
-    """`native` (n, n, 3) and, where the network asks for it, `rgb` (s, s, 3); both uint8 RGB."""
+    """`native` (n, n, 3) and, where the network asks for it, `rgb` (s, s, 3); both uint8 RGB.
+
+    Training adds, where a loss asks for it, `mask` (s, s): see `mask_view`.
+    """
 
 
 def to_views(
@@ -75,19 +79,61 @@ def to_views(
     views = Views()
     if spec.rgb_size is not None:
         views["rgb"] = _resized(crop, spec.rgb_size)
+    views["native"] = _window(crop, spec, offset, aligned)
+    return views
+
+
+def mask_view(
+    mask: NDArray[np.uint8],
+    spec: InputSpec,
+    *,
+    offset: tuple[float, float] = (0.5, 0.5),
+    aligned: bool = False,
+) -> NDArray[np.uint8]:
+    """Cut a crop's mask into the view that the RGB stream has of the crop.
+
+    It takes the path of the picture's own pixels in `to_views`: the whole crop resized to
+    `rgb_size` or, without one, the native window, mirrored outwards where the crop is too small.
+
+    Args:
+        mask: (S, S) uint8, how much of each pixel is manipulated: 0 nothing, 255 all of it.
+        spec, offset, aligned: as given to `to_views` for the crop, whose size the mask has.
+
+    Returns:
+        (s, s) uint8 of the same meaning, over `to_views`' `rgb`, or else its `native`.
+
+    Raises:
+        ShapeError: not (H, W) uint8.
+
+    >>> half = np.repeat(np.array([[0, 255]], np.uint8), 64, axis=0).repeat(32, axis=1)
+    >>> mask_view(half, InputSpec(rgb_size=32))[0, [0, 15, 16, 31]].tolist()
+    [0, 0, 255, 255]
+    """
+    if mask.ndim != 2 or mask.dtype != np.uint8 or 0 in mask.shape:
+        raise ShapeError(
+            f"mask_view's mask must be (H, W) uint8 with H, W > 0; got {mask.shape} {mask.dtype}."
+        )
+    if spec.rgb_size is not None:
+        return _resized(mask, spec.rgb_size)
+    return _window(mask, spec, offset, aligned)
+
+
+def _window(
+    crop: NDArray[np.uint8], spec: InputSpec, offset: tuple[float, float], aligned: bool
+) -> NDArray[np.uint8]:
+    """The native window of a picture, (H, W, 3), or of its mask, (H, W)."""
     size, shorter = spec.native_size, min(crop.shape[:2])
     if (reduced := _reduced_side(shorter, spec)) < shorter:
         width, height = (round(s * reduced / shorter) for s in crop.shape[1::-1])
-        crop = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA)
+        crop = np.asarray(cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA))
     below, right = (max(0, size - side) for side in crop.shape[:2])
     if below or right:
-        crop = cv2.copyMakeBorder(crop, 0, below, 0, right, cv2.BORDER_REFLECT)
+        crop = np.asarray(cv2.copyMakeBorder(crop, 0, below, 0, right, cv2.BORDER_REFLECT))
     x = round((crop.shape[1] - size) * offset[0])
     y = round((crop.shape[0] - size) * offset[1])
     if aligned:
         x, y = x - x % 8, y - y % 8
-    views["native"] = np.ascontiguousarray(crop[y : y + size, x : x + size])
-    return views
+    return np.ascontiguousarray(crop[y : y + size, x : x + size])
 
 
 def window_in_crop(side: int, spec: InputSpec) -> tuple[float, float, float, float]:
@@ -108,7 +154,7 @@ def _reduced_side(side: int, spec: InputSpec) -> int:
     return max(spec.native_size, round(spec.native_limit * spec.native_size))
 
 
-def _resized(crop: UInt8Image, size: int) -> UInt8Image:
+def _resized(crop: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     shrinking = min(crop.shape[:2]) > size
     kernel = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(crop, (size, size), interpolation=kernel))
