@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from unmask.data import crops as module
+from unmask.data.annotation.masks import mask_to_png
 from unmask.data.crops import prepare_crops
 from unmask.data.items import Item
 from unmask.data.protocols.normalise import Normalise
@@ -268,3 +269,40 @@ def test_what_is_stopped_leaves_no_array(items: list[Item], tmp_path: Path) -> N
         prepare_crops(items, tmp_path / "cache", progress=stop)
     assert {p.suffix for p in (tmp_path / "cache").iterdir()} == {".part"}
     assert len(prepare_crops(items, tmp_path / "cache")) == 2
+
+
+def masked(given: Item, mask: np.ndarray, **changes: object) -> Item:
+    path = given.path.with_name("mask.png")
+    path.write_bytes(mask_to_png(mask))
+    values = {"box": given.box, "landmarks": given.landmarks, "mask": path, **changes}
+    return item(given.path, **values)
+
+
+def test_a_mask_is_cut_like_its_crop(given: Item, tmp_path: Path) -> None:
+    mask = np.random.default_rng(1).random((110, 110)) < 0.5
+    one = masked(given, mask)
+    plain = prepare_crops([one], tmp_path / "cache")
+    np.testing.assert_array_equal(plain.mask(0), mask)
+    step = Normalise(side=64)
+    window = prepare_crops([one], tmp_path / "cache", normalise=step)
+    np.testing.assert_array_equal(window.mask(0), mask[23:87, 23:87])
+    assert prepare_crops([given], tmp_path / "cache").mask(0) is None
+
+
+def test_a_mask_is_no_part_of_the_key(given: Item) -> None:
+    one = masked(given, np.ones((110, 110), bool))
+    for step in (None, Normalise(side=64)):
+        assert module._key([one], step) == module._key([given], step)
+
+
+def test_masks_that_do_not_fit_are_refused(given: Item, items: list[Item], tmp_path: Path) -> None:
+    def mask_of(one: Item) -> None:
+        prepare_crops([one], tmp_path / "cache").mask(0)
+
+    with pytest.raises(DatasetError, match="90x110 pixels, its picture 110x110"):
+        mask_of(masked(given, np.ones((110, 90), bool)))
+    found = item(items[0].path, mask=given.path)
+    with pytest.raises(DatasetError, match=r"(?s)is not a face crop.*`unmask prepare`"):
+        mask_of(found)
+    with pytest.raises(DatasetError, match=r"gone\.png cannot be read"):
+        mask_of(masked(given, np.ones((110, 110), bool), mask=tmp_path / "gone.png"))

@@ -273,3 +273,9 @@ def test_a_prepared_folder_is_refused_for_its_index(tmp_path: Path) -> None:
     (tmp_path / "index.parquet").write_bytes(b"not looked at")
     with pytest.raises(DatasetError, match=r"Give the index: .*index\.parquet"):
         read_items(tmp_path)
+
+
+def test_a_mask_comes_along_where_there_is_one(tmp_path: Path) -> None:
+    rows = [crop_row(mask_path="masks/30.png"), crop_row(frame=60, path="crops/60.png")]
+    masked, bare = items_of(index_of(tmp_path, rows))
+    assert (masked.mask, bare.mask) == (tmp_path / "masks" / "30.png", None)

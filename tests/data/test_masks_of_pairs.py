@@ -121,7 +121,7 @@ def test_outside_of_its_mask_a_forged_fake_is_its_real(family: str) -> None:
 
 @pytest.mark.parametrize("spec", [WINDOW, WHOLE], ids=["window", "whole"])
 def test_masks_change_no_draw(painted: Crops, spec: InputSpec) -> None:
-    families = {name: 1.0 for name in TRAINING_FAMILIES} | {"gan": 1.0}
+    families = dict.fromkeys(TRAINING_FAMILIES, 1.0) | {"gan": 1.0}
     for random_grid in (True, False):
         chosen = PairSettings(families, random_grid=random_grid, ramp_epochs=0)
         plain = TrainingPairs(painted, spec, chosen, seed=5, repeats=3)

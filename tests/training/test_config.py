@@ -57,6 +57,24 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ({"optim": {"epochs": 3, "warmup_epochs": 3}}, "warmup_epochs: 3 are not fewer"),
         ({"optim": {"loss": "am_softmax"}}, r"optim\.loss: am_softmax needs .*srm"),
         ({"optim": {"optimizer": "sam", "precision": "16-mixed"}}, r"optim\.precision: 16-mixed"),
+        (
+            {"optim": {"attention_weight": 1}},
+            r"attention_weight: airl_small has no attention map; add .*attention: regress",
+        ),
+        (
+            {"model": "xception", "optim": {"attention_weight": 1}},
+            "attention_weight needs an AIRL network .* not xception",
+        ),
+        (
+            {"model": "airl_small_frequency", "optim": {"attention_weight": 1}},
+            "attention map is of the RGB stream, which airl_small_frequency does not have",
+        ),
+        (
+            {"model": "airl_small_frequency", "model_options": {"attention": "gate"}},
+            "attention='gate' looks at the RGB stream, but rgb is None",
+        ),
+        ({"model_options": {"attention": "regress"}}, "only the attention loss trains the map"),
+        ({"optim": {"attention_weight": -1}}, r"optim\.attention_weight"),
         ({"select_on": ["stylegan"]}, "would leak the test"),
         ({"data": {"families": {"self_blend": -1}}}, "data.families.self_blend"),
         ({"naem": "b"}, "naem"),
@@ -88,3 +106,12 @@ def test_an_index_must_come_from_somewhere(tmp_path: Path) -> None:
         with_overrides(config)
     given = with_overrides(config, index=tmp_path / "y.csv", pretrained=False)
     assert (given.data.index, given.pretrained) == (tmp_path / "y.csv", False)
+
+
+@pytest.mark.parametrize(("attention", "weight"), [("regress", 1), ("gate", 0.5), ("gate", 0)])
+def test_a_map_is_trained_by_its_loss_or_as_a_gate(
+    tmp_path: Path, attention: str, weight: float
+) -> None:
+    change = {"model_options": {"attention": attention}, "optim": {"attention_weight": weight}}
+    assert load_config(written(tmp_path, GOOD | change)).optim.attention_weight == weight
+    assert load_config(written(tmp_path, GOOD)).optim.attention_weight == 0

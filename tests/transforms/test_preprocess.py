@@ -13,6 +13,7 @@ from unmask.errors import ShapeError
 from unmask.transforms.preprocess import (
     InputSpec,
     Views,
+    mask_view,
     normalise,
     to_tensors,
     to_views,
@@ -147,3 +148,33 @@ def test_aligned_windows_begin_with_the_crops_blocks(side: int, x: float, y: flo
     free = to_views(crop, spec, offset=(x, y))["native"][0, 0, :2]
     assert (corner % 8 == 0).all()
     assert ((free.astype(int) - corner >= 0) & (free.astype(int) - corner < 8)).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    side=st.integers(30, 200),
+    size=st.integers(32, 96),
+    limit=st.none() | st.sampled_from([1.0, 1.35]),
+    rgb_size=st.none() | st.integers(32, 120),
+    x=st.floats(0, 1),
+    y=st.floats(0, 1),
+    aligned=st.booleans(),
+)
+def test_a_mask_takes_the_path_of_the_picture(
+    side: int, size: int, limit: float | None, rgb_size: int | None, x: float, y: float,
+    aligned: bool,
+) -> None:  # fmt: skip
+    """Painted as a grey picture, it comes out of `to_views` as out of `mask_view`."""
+    spec = InputSpec(native_size=size, native_limit=limit, rgb_size=rgb_size)
+    mask = np.zeros((side, side), np.uint8)
+    mask[side // 5 : side // 2, side // 3 :] = 255
+    picture = np.repeat(mask[..., None], 3, axis=2)
+    views = to_views(picture, spec, offset=(x, y), aligned=aligned)
+    seen = mask_view(mask, spec, offset=(x, y), aligned=aligned)
+    np.testing.assert_array_equal(seen, views["native" if rgb_size is None else "rgb"][..., 1])
+
+
+@pytest.mark.parametrize("mask", [np.zeros((4, 4), bool), np.zeros((4, 4, 3), np.uint8)])
+def test_what_is_no_mask_is_refused(mask: np.ndarray) -> None:
+    with pytest.raises(ShapeError, match=r"mask must be \(H, W\) uint8"):
+        mask_view(mask, InputSpec())

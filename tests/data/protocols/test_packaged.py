@@ -64,7 +64,7 @@ def test_every_packaged_protocol_resolves_on_what_it_names(name: str) -> None:
         for kind, dataset in unseen.select("manipulation", "dataset").rows()
         if dataset in set(found.train.table["dataset"])
     )
-    assert set(chosen.datasets()) <= {*READERS, "synthetic"}
+    assert set(chosen.datasets()) <= {*READERS, "celeba", "synthetic"}
 
 
 def test_the_packaged_names() -> None:

@@ -1,0 +1,141 @@
+"""The whole comparison on drawn faces, and the small parts whose answer is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from unmask.apps.benchmark import lae as experiment
+from unmask.apps.benchmark.lae_maps import BEFORE, MEASURES, read_maps
+from unmask.apps.benchmark.lae_tables import best_balanced_threshold
+from unmask.data.annotation.store import Annotations
+from unmask.errors import ConfigError, ShapeError
+from unmask.evaluation.comparison.scores import read_facts, read_items
+from unmask.evaluation.comparison.verify import verify
+from unmask.training.lae.config import LAETrainConfig
+from unmask.training.lae.source import resolve_data
+
+ARMS = {"none": None, "random-1": ("random", "25%"), "all": ("random", "100%")}
+
+
+def run(config: LAETrainConfig, index: Path, root: Path, **more: object) -> Path:
+    return experiment.run_lae(
+        config, resolve_data(config.data, index), out=root / "out", work=root / "work",
+        say=lambda text: None, arms=tuple(ARMS), **more,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def done(
+    drawn: SimpleNamespace, index: Path, tmp_path_factory: pytest.TempPathFactory
+) -> SimpleNamespace:
+    root = tmp_path_factory.mktemp("comparison")
+    config = LAETrainConfig.model_validate(
+        drawn.settings(stage_one={"epochs": 1}, stage_two={"epochs": 1})
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "ARMS", ARMS)
+        page = run(config, index, root, seeds=(0, 1))
+        page_again = run(config, index, root, seeds=(0, 1), resume=True)
+        other = config.model_copy(
+            update={"stage_two": config.stage_two.model_copy(update={"attention": 2.0})}
+        )
+        with pytest.raises(ConfigError, match="another configuration"):
+            run(other, index, root, seeds=(0, 1), resume=True)
+        with pytest.raises(ConfigError, match="already holds"):
+            run(config, index, root, seeds=(0, 1))
+    assert page == page_again
+    return SimpleNamespace(out=root / "out", work=root / "work", page=page)
+
+
+def test_the_tables_can_be_computed_again(done: SimpleNamespace) -> None:
+    assert done.page.is_file()
+    assert verify(done.out) == []
+
+
+def test_all_arms_of_a_seed_share_stage_1(done: SimpleNamespace) -> None:
+    for seed in (0, 1):
+        facts = [read_facts(done.out, arm, seed).model_extra for arm in ARMS]
+        assert all(facts)
+        assert len({f["stage_1"]["tensors_sha256"] for f in facts if f}) == 1
+    masks = [(read_facts(done.out, arm, 0).model_extra or {})["masks"] for arm in ARMS]
+    assert masks == [0, 2, 8]
+    share = (read_facts(done.out, "random-1", 0).model_extra or {})["masks_share_of_training"]
+    assert share == 2 / 16
+
+
+def test_masks_come_from_training_fakes_through_the_store(done: SimpleNamespace) -> None:
+    held = Annotations(done.work / "seed-0/all/masks").all()
+    assert sorted(record.picture for record in held) == [f"seenway/p{n:03}.png" for n in range(8)]
+    assert not (done.work / "seed-0/none/masks").exists()
+
+
+def test_maps_are_measured_where_they_can_be(done: SimpleNamespace) -> None:
+    items, table = read_items(done.out), read_maps(done.out, "all", 1)
+    fake = items["label"].to_numpy() == 1
+    assert table.height == items.height == 12
+    for name in MEASURES[:4]:
+        assert (table[name].is_not_null().to_numpy() == fake).all()
+    assert (table["marked"].is_not_null().to_numpy() == ~fake).all()
+    share = table.filter(pl.Series(fake))["mask_share"].to_numpy()
+    assert share == pytest.approx(12 * 12 / 40**2, abs=0.03)
+    told = json.loads((done.out / "localization.json").read_text())
+    rows = {(r["arm"], r["set"], r["measure"]): r for r in told["rows"]}
+    unseen = items["sets"].list.contains("unseen").to_numpy() & fake
+    means = [
+        read_maps(done.out, BEFORE, s).filter(pl.Series(unseen))["pixel_ap"].mean() for s in (0, 1)
+    ]
+    row = rows[BEFORE, "unseen", "pixel_ap"]
+    assert row["seeds"] == pytest.approx(means)
+    assert row["value"] == pytest.approx(np.mean(means))  # type: ignore[arg-type]
+    assert row["low"] <= row["value"] <= row["high"]
+    gap = next(
+        d for d in told["differences"]
+        if (d["arm"], d["less"], d["set"], d["measure"]) == ("all", BEFORE, "unseen", "pixel_ap")
+    )  # fmt: skip
+    assert gap["value"] == pytest.approx(rows["all", "unseen", "pixel_ap"]["value"] - row["value"])
+
+
+def test_decisions_at_every_threshold(done: SimpleNamespace) -> None:
+    told = json.loads((done.out / "decisions.json").read_text())
+    items = read_items(done.out)
+    inside = items["sets"].list.contains("seen").to_numpy()
+    fake = items["label"].to_numpy()[inside] == 1
+    each = []
+    for seed in (0, 1):
+        scores = pl.read_parquet(done.out / f"scores/none/seed-{seed}.parquet")
+        right = (scores["logit"].to_numpy()[inside] >= 0) == fake
+        each.append(np.mean([right[fake].mean(), right[~fake].mean()]))
+    row = next(
+        r for r in told["rows"]
+        if (r["arm"], r["set"], r["measure"]) == ("none", "seen", "balanced_accuracy/zero")
+    )  # fmt: skip
+    assert row["seeds"] == pytest.approx(each)
+
+
+def test_samples_are_small(done: SimpleNamespace) -> None:
+    files = sorted((done.out / "samples").iterdir())
+    assert [f.stem for f in files] == sorted([BEFORE, *ARMS])
+    assert sum(f.stat().st_size for f in files) < 200_000
+
+
+def test_the_threshold_of_the_best_balanced_accuracy() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], (30, 10))
+    logits = np.round(rng.normal(labels, 1.0), 1)
+
+    def balanced(threshold: float) -> float:
+        called = logits >= threshold
+        return float(called[labels == 1].mean() + (~called[labels == 0]).mean())
+
+    tried = np.arange(-4, 5, 0.01)
+    found = best_balanced_threshold(logits, labels)
+    assert balanced(found) == max(balanced(t) for t in tried)
+    assert best_balanced_threshold(np.array([3.0, 1.0]), np.array([0, 1])) in (1.0, 4.0)
+    with pytest.raises(ShapeError, match="both classes"):
+        best_balanced_threshold(np.array([1.0]), np.array([1]))
