@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from unmask import __version__
@@ -22,7 +21,7 @@ from unmask.apps.report.comparison_tables import (
     metrics_section,
     paired_section,
 )
-from unmask.apps.report.writer import source_hash
+from unmask.apps.report.page import environment, source_of, still_policy
 from unmask.data.atomic import replace_text
 from unmask.errors import ConfigError
 from unmask.evaluation.comparison.result import Result
@@ -128,17 +127,9 @@ def sections(
 
 def render(parts: Sequence[Section], result: Result) -> str:
     """The page as HTML."""
-    env = Environment(
-        loader=PackageLoader("unmask.apps.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_spelled_out,
-    )
+    env = environment()
     env.filters["quoted"] = _quoted
-    assert env.loader is not None
-    style = "".join(env.loader.get_source(env, n)[0] for n in ("report.css", "comparison.css"))
+    style = source_of(env, "report.css", "comparison.css")
     tool = f"unmask {__version__}"
     runs = len(result.arms) * len(result.seeds) - len(result.absent)
     counts = (
@@ -154,16 +145,8 @@ def render(parts: Sequence[Section], result: Result) -> str:
         footer=f"End of the page. {result.schema_id}, {tool}.",
         sections=parts,
         style=Markup(style),
-        policy=f"default-src 'none'; img-src data:; style-src {source_hash(style)}; "
-        "base-uri 'none'; form-action 'none'",
+        policy=still_policy([style]),
     )
-
-
-def _spelled_out(value: object) -> object:
-    """Invisible characters of names as escapes: no name can look like another."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return numbers.visible(value)
-    return value
 
 
 def _quoted(text: str) -> Markup:

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
 from unmask import __version__
 from unmask.apps.report import numbers
+from unmask.apps.report.page import environment, source_of, still_policy
 from unmask.apps.report.pictures import Picture, encoded, shrunk
-from unmask.apps.report.writer import source_hash
 from unmask.data.forging.specimens import Exhibit
 from unmask.data.forging.workshop import Specimen
 from unmask.errors import ConfigError
@@ -83,15 +82,8 @@ def write_gallery(path: Path, exhibits: Sequence[Exhibit], *, command: Sequence[
         ConfigError: it cannot be written, or see `check_gallery`.
     """
     check_gallery(path)
-    env = Environment(
-        loader=PackageLoader("unmask.apps.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    assert env.loader is not None
-    style = "".join(env.loader.get_source(env, n)[0] for n in ("report.css", "gallery.css"))
+    env = environment()
+    style = source_of(env, "report.css", "gallery.css")
     page = env.get_template("gallery.html.j2").render(
         tool=f"unmask {__version__}",
         command=numbers.shell_line(command),
@@ -105,8 +97,7 @@ def write_gallery(path: Path, exhibits: Sequence[Exhibit], *, command: Sequence[
         smoothing=SMOOTHING,
         clip=SPECTRUM_CLIP,
         style=Markup(style),
-        policy=f"default-src 'none'; img-src data:; style-src {source_hash(style)}; "
-        "base-uri 'none'; form-action 'none'",
+        policy=still_policy([style]),
     )
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

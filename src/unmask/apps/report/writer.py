@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import platform
 import tempfile
@@ -15,10 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from unmask.apps.report import numbers, pictures, section, text
+from unmask.apps.report.page import environment, source_hash
 from unmask.errors import ConfigError
 from unmask.results import REASONS, Result
 
@@ -206,16 +205,8 @@ class ReportWriter:
 
 
 def _environment() -> Environment:
-    """Templates that escape everything, and spell out invisible characters of any string."""
-    env = Environment(
-        loader=PackageLoader("unmask.apps.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_spelled_out,
-        auto_reload=False,
-    )
+    """The templates with what this report needs in them."""
+    env = environment()
     env.filters |= {
         "score": numbers.score,
         "percent": numbers.percent,
@@ -230,12 +221,6 @@ def _environment() -> Environment:
     return env
 
 
-def _spelled_out(value: object) -> object:
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return numbers.visible(value)
-    return value
-
-
 def _hex(colour: Sequence[int]) -> str:
     return "#" + "".join(f"{part:02x}" for part in colour)
 
@@ -246,9 +231,3 @@ def _chunks(spool: TextIO | None) -> Iterator[Markup]:
     spool.seek(0)
     while piece := spool.read(_CHUNK):
         yield Markup(piece)
-
-
-def source_hash(source: str) -> str:
-    """What a content security policy calls an inline style or script."""
-    digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
-    return f"'sha256-{digest}'"
