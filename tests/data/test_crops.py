@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -271,11 +272,10 @@ def test_what_is_stopped_leaves_no_array(items: list[Item], tmp_path: Path) -> N
     assert len(prepare_crops(items, tmp_path / "cache")) == 2
 
 
-def masked(given: Item, mask: np.ndarray, **changes: object) -> Item:
+def masked(given: Item, mask: np.ndarray) -> Item:
     path = given.path.with_name("mask.png")
     path.write_bytes(mask_to_png(mask))
-    values = {"box": given.box, "landmarks": given.landmarks, "mask": path, **changes}
-    return item(given.path, **values)
+    return replace(given, mask=path)
 
 
 def test_a_mask_is_cut_like_its_crop(given: Item, tmp_path: Path) -> None:
@@ -305,4 +305,4 @@ def test_masks_that_do_not_fit_are_refused(given: Item, items: list[Item], tmp_p
     with pytest.raises(DatasetError, match=r"(?s)is not a face crop.*`unmask prepare`"):
         mask_of(found)
     with pytest.raises(DatasetError, match=r"gone\.png cannot be read"):
-        mask_of(masked(given, np.ones((110, 110), bool), mask=tmp_path / "gone.png"))
+        mask_of(replace(given, mask=tmp_path / "gone.png"))

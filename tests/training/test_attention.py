@@ -91,7 +91,7 @@ def batch() -> dict[str, torch.Tensor]:
 def step(module: DetectorModule, monkeypatch: pytest.MonkeyPatch) -> tuple[torch.Tensor, dict]:
     """The loss of `batch`, and what was logged."""
     logged: dict[str, float] = {}
-    monkeypatch.setattr(module, "log", lambda name, value, **_: logged.update({name: float(value)}))
+    monkeypatch.setattr(module, "log", lambda name, value, **_: logged.update({name: value.item()}))
     monkeypatch.setattr(module, "_first_pass", lambda: True)
     return module.training_step(batch(), 0), logged
 
@@ -106,13 +106,13 @@ def test_the_loss_is_of_the_pictures_that_have_a_mask(
         "train/cross_entropy", "train/contrastive", "train/attention", "train/loss", "loss"
     }  # fmt: skip
     parts = [logged[f"train/{name}"] for name in ("cross_entropy", "contrastive", "attention")]
-    assert float(loss) == pytest.approx(parts[0] + 0.5 * parts[1] + 0.7 * parts[2], rel=1e-6)
+    assert loss.item() == pytest.approx(parts[0] + 0.5 * parts[1] + 0.7 * parts[2], rel=1e-6)
     assert isinstance(module.model, AIRL)
     pixels = batch()["native"].flatten(0, 1).permute(0, 3, 1, 2).float()
     maps = module.model.with_attention((pixels / 255 - 0.5) / 0.25, pixels)[1]
     laid = F.interpolate(maps[:, None], size=(SIDE, SIDE), mode="bilinear")[:3, 0]
     wanted = batch()["mask"].flatten(0, 1)[:3] / 255
-    assert parts[2] == pytest.approx(float((laid - wanted).square().mean()), rel=1e-4)
+    assert parts[2] == pytest.approx((laid - wanted).square().mean().item(), rel=1e-4)
 
 
 def test_without_a_weight_nothing_is_asked_of_a_map(monkeypatch: pytest.MonkeyPatch) -> None:
