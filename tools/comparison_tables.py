@@ -46,22 +46,29 @@ def table_one(name: str) -> str:
     seeds = trained(result)
     extra = [s for s in result["sets"] if s not in ("seen", "unseen")]
     alarms = {(row["arm"], row["control"]): row for row in result["controls"]}
-    head = ["", "AUC seen", "AUC unseen", "drop", *(f"AUC {s}" for s in extra)]
+    head = ["", "seeds", "AUC seen", "AUC unseen", "drop", *(f"AUC {s}" for s in extra)]
     head += ["reals flagged", *(f"{c} reals flagged" for c in CONTROLS)]
     rows = []
     for row in result["main"]:
         arm = row["arm"]
         if not seeds[arm]:
             continue
-        cells = [f"`{arm}`", *(estimate(row["auc"][s]["mean"]) for s in ("seen", "unseen"))]
+        cells = [
+            f"`{arm}`",
+            str(seeds[arm]),
+            *(estimate(row["auc"][s]["mean"]) for s in ("seen", "unseen")),
+        ]
         cells += [f"{row['drop']['unseen']['mean']['value']:.3f}"]
         cells += [estimate(row["auc"][s]["mean"]) for s in extra]
         cells += [share(alarms[arm, CONTROLS[0]]["clean_fpr"])]
         cells += [share(alarms[arm, c]["fpr"]) for c in CONTROLS]
         rows.append(cells)
-    missing = [f"{a['arm']} seed {a['seed']}" for a in result["absent"]]
-    note = f"\nNot run yet: {', '.join(missing)}.\n" if missing else ""
-    return table(head, rows) + note
+    absent, planned = len(result["absent"]), len(result["arms"]) * len(result["seeds"])
+    note = (
+        f"\n{absent} of {planned} planned runs are still to come; an interval of one seed says "
+        "nothing of training again.\n"
+    )
+    return table(head, rows) + (note if absent else "")
 
 
 def tests(name: str) -> str:
