@@ -104,7 +104,7 @@ def items() -> str:
 
 def speed() -> str:
     """What the timing benchmarks measured, one line each, with its command."""
-    lines = [*pipeline_lines(), *dct_lines(), help_line(), bulk_line()]
+    lines = [*pipeline_lines(), *dct_lines(), help_line(), bulk_line(), *training_lines()]
     return "".join(f"- {line}\n" for line in lines)
 
 
@@ -148,6 +148,20 @@ def bulk_line() -> str:
         f"frames, also when interrupted and resumed: {exact}; peak memory of all processes "
         f"{peak:.0f} MiB. `{measured['command']}`"
     )
+
+
+def training_lines() -> list[str]:
+    loader, scale = results("loader"), results("training_scale")
+    found, apart = loader["results"], scale["results"]
+    several = apart["several_against_one"]["largest_relative_difference"]["train/loss"]
+    resumed = apart["resumed_against_one"]["largest_weight_difference"]
+    return [
+        f"Loading takes {100 * found['share_of_loading']:.1f}% of the processor time of a training "
+        f"step ({found['model']}, {found['side']} px, batches of {found['batch']}). "
+        f"`{loader['command']}`",
+        f"The loss of two processes differs from that of one by {several:.1e} at most, relative; "
+        f"weights after a kill and `--resume` by {resumed:g}. `{scale['command']}`",
+    ]
 
 
 def readers() -> str:
