@@ -235,6 +235,8 @@ def test_ctrl_c_leaves_no_process_and_no_noise(tmp_path: Path, task: str) -> Non
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        # a shell starts what it puts in the background with SIGINT ignored, which is inherited
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert program.stdout is not None
     assert program.stdout.readline() == "8\n"
