@@ -9,9 +9,7 @@ Nothing honest is computed from them. A run of which not all epochs were kept ha
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -19,11 +17,12 @@ from typing import Any, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from unmask.data.atomic import replace_text, replacing
+from unmask.data.atomic import replace_text
 from unmask.errors import DatasetError, UnmaskError
 from unmask.evaluation.comparison.layout import CLEAN, UNSEEN, typed
 from unmask.evaluation.comparison.result import read_result
-from unmask.evaluation.comparison.scores import Board
+from unmask.evaluation.comparison.scores import Board, sha256_of, write_table
+from unmask.evaluation.comparison.verify import agree
 from unmask.evaluation.compat import Epochs, compat_table
 from unmask.evaluation.compat_row import Bootstrap, CompatRow
 
@@ -45,7 +44,6 @@ EPOCH_COLUMNS: dict[str, pl.DataType] = {
 
 FEWER = 4
 """The first frames of a video are a quarter of the frames it has at most, to be nearly alike."""
-RELATIVE = 1e-9
 _AGAIN = "Delete the file and run the benchmark with --compat again."
 
 
@@ -107,7 +105,7 @@ def write_expected(out: Path, videos: pl.DataFrame) -> None:
     Raises:
         DatasetError: columns that do not fit.
     """
-    _write(expected_path(out), typed(videos, EXPECTED_COLUMNS, "The expected videos"), {})
+    write_table(expected_path(out), typed(videos, EXPECTED_COLUMNS, "The expected videos"), {})
 
 
 def write_epochs(out: Path, arm: str, seed: int, scores: pl.DataFrame) -> None:
@@ -117,7 +115,7 @@ def write_epochs(out: Path, arm: str, seed: int, scores: pl.DataFrame) -> None:
         DatasetError: columns that do not fit.
     """
     table = typed(scores, EPOCH_COLUMNS, "The scores of the epochs").sort("epoch", "item")
-    _write(epochs_path(out, arm, seed), table, {"arm": arm, "seed": str(seed)})
+    write_table(epochs_path(out, arm, seed), table, {"arm": arm, "seed": str(seed)})
 
 
 def read_epochs(out: Path, arm: str, seed: int) -> Epochs | None:
@@ -187,7 +185,7 @@ def make_compat(out: Path, board: Board, bootstrap: Bootstrap | None = None) -> 
         seed=bootstrap.seed,
         level=bootstrap.level,
         runs=tuple(runs),
-        files={p.relative_to(out).as_posix(): _sha256(p) for p in read},
+        files={p.relative_to(out).as_posix(): sha256_of(p) for p in read},
     )
 
 
@@ -236,7 +234,7 @@ def _differences(stated: str, again: str) -> Iterator[str]:
     for at in dict.fromkeys((*before, *after)):
         if at not in after or at not in before:
             yield f"{at}: only {'when computed again' if at in after else 'in the file'}"
-        elif not _agree(before[at], after[at]):
+        elif not agree(before[at], after[at]):
             yield f"{at}: {before[at]!r} in the file, {after[at]!r} when computed again"
 
 
@@ -254,24 +252,8 @@ def _leaves(node: Any, at: str) -> Iterator[tuple[str, Any]]:
         yield from _leaves(value, f"{at}[{key!r}]")
 
 
-def _agree(stated: Any, again: Any) -> bool:
-    if isinstance(stated, float) and isinstance(again, float):
-        return math.isclose(stated, again, rel_tol=RELATIVE, abs_tol=1e-12)
-    return type(stated) is type(again) and bool(stated == again)
-
-
-def _write(path: Path, table: pl.DataFrame, metadata: dict[str, str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as part:
-        table.write_parquet(part, compression="zstd", metadata=metadata)
-
-
 def _read(path: Path) -> pl.DataFrame:
     try:
         return pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DatasetError(f"{path} is no Parquet file that can be read.", _AGAIN) from error
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -16,11 +16,11 @@ from numpy.random import Generator
 
 from unmask.data.dataset import CONTROLS, bounded, laundered
 from unmask.errors import ConfigError
+from unmask.evaluation.comparison.layout import BLUR_JPEG, CLEAN, UNPERTURBED
 from unmask.transforms.levels import LEVELS, PERTURBATIONS, perturb
 from unmask.transforms.perturb import gaussian_blur, jpeg
 from unmask.types import FloatArray, UInt8Image
 
-CLEAN, BLUR_JPEG, UNPERTURBED = "clean", "blur+jpeg", "sweep/none/0"
 CONTROL, SWEEP = "control/", "sweep/"
 
 BLUR_SIGMA, BLUR_QUALITY = 1.0, 50

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from unmask.data.crops import Crops
 from unmask.data.processes import end_with_parent
-from unmask.evaluation.conditions import CLEAN, rendered
+from unmask.evaluation.comparison.layout import CLEAN
+from unmask.evaluation.conditions import rendered
 from unmask.transforms.preprocess import InputSpec, Views, to_views
 
 

@@ -189,6 +189,13 @@ class TrainConfig(_Section):
             )
 
 
+def faults(error: ValidationError) -> str:
+    """What a validation found, an indented line for each field."""
+    return "".join(
+        f"\n  {'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()
+    )
+
+
 def load_config(path: Path) -> TrainConfig:
     """Read a YAML configuration; relative paths in it are relative to the file.
 
@@ -203,8 +210,7 @@ def load_config(path: Path) -> TrainConfig:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]
-        raise ConfigError(f"{path} cannot work:\n  " + "\n  ".join(lines)) from error
+        raise ConfigError(f"{path} cannot work:{faults(error)}") from error
     return config.model_copy(
         update={
             "data": config.data.model_copy(update={"index": _beside(path, config.data.index)}),

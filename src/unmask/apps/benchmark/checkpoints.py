@@ -13,12 +13,11 @@ from torch import nn
 
 from unmask.apps.benchmark.material import Material, Say
 from unmask.apps.benchmark.one import FPR, Place, score_tests
-from unmask.apps.benchmark.run import SPECTRA, SpectraFile, batches, embedded_items, spectra
+from unmask.apps.benchmark.run import batches, embedded_items, write_spectra
 from unmask.apps.benchmark.tabulate import write_tables
-from unmask.data.atomic import replace_text
 from unmask.errors import ConfigError
+from unmask.evaluation.comparison.layout import CLEAN
 from unmask.evaluation.comparison.scores import Board, Facts, write_facts, write_items
-from unmask.evaluation.conditions import CLEAN
 from unmask.evaluation.scoring import score
 from unmask.evaluation.views import Batch, ViewStore
 from unmask.inference.settings import locate_weights
@@ -75,9 +74,9 @@ def evaluate_weights(
     )
     validation, labels = _validation(material, work)
     specs = [card.input for _, card in loaded.values()]
-    validation.make(material.training_crops, specs, jobs=jobs)
+    validation.make(material.training_crops(), specs, jobs=jobs)
     tests.make(material.test_crops(), specs, jobs=jobs)
-    replace_text(out / SPECTRA, SpectraFile.dump_json(spectra(material, say)).decode() + "\n")
+    write_spectra(out, material, say)
     kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
     embedded = embedded_items(material.items, EMBEDDED_EACH)
     for name, (model, card) in loaded.items():
@@ -105,7 +104,7 @@ def _load(models: Sequence[str]) -> Mapping[str, tuple[nn.Module, Card]]:
 
 def _validation(material: Material, work: Path) -> tuple[ViewStore, NDArray[np.intp]]:
     """Views of the protocol's validation items, and their labels."""
-    crops = material.training_crops()
+    crops = material.training_crops()()
     places = crops.where(lambda item: item.split == "val")
     labels = np.array([crops.items[place].label for place in places])
     batch = Batch(CLEAN, np.arange(len(places)))

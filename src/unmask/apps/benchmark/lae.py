@@ -28,12 +28,13 @@ from unmask.apps.benchmark.lae_maps import (
     write_samples,
 )
 from unmask.apps.benchmark.lae_tables import best_balanced_threshold, write_lae_tables
-from unmask.apps.benchmark.material import UNSEEN, Material, gather
+from unmask.apps.benchmark.material import Material, gather
 from unmask.apps.benchmark.plan import Arm, Plan, Table
 from unmask.apps.benchmark.run import open_plan
 from unmask.apps.benchmark.tabulate import tabulate
 from unmask.data.protocols.resolve import Resolved
 from unmask.errors import ConfigError
+from unmask.evaluation.comparison.layout import CLEAN, UNSEEN
 from unmask.evaluation.comparison.scores import (
     Facts,
     facts_path,
@@ -43,7 +44,6 @@ from unmask.evaluation.comparison.scores import (
     write_items,
     write_scores,
 )
-from unmask.evaluation.conditions import CLEAN
 from unmask.evaluation.scoring import score
 from unmask.evaluation.views import Batch, ViewStore
 from unmask.metrics.calibration import threshold_at_fpr

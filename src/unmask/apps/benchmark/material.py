@@ -20,10 +20,10 @@ from unmask.data.protocols.normalise import Normalise
 from unmask.data.protocols.resolve import Resolved, combined
 from unmask.data.readers import csv_table, folder
 from unmask.errors import ConfigError, DatasetError
+from unmask.evaluation.comparison.layout import UNSEEN
 from unmask.synthesis.families import SPECS
 
 Say = Callable[[str], None]
-UNSEEN = "unseen"
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Material:
     dropped: dict[str, int]
     families: dict[str, float]
 
-    def training_crops(self) -> Crops:
-        """Of the splits train and val."""
-        return prepare_crops(self.training, self.cache, normalise=self.normalise)
+    def training_crops(self) -> Callable[[], Crops]:
+        """Loads those of the splits train and val; can be sent to another process."""
+        return partial(prepare_crops, self.training, self.cache, normalise=self.normalise)
 
     def test_crops(self) -> Callable[[], Crops]:
         """Loads those of the tests; can be sent to another process."""
@@ -59,7 +59,7 @@ class Material:
 
     def sha256(self) -> str:
         """Hash of the training crops and the test items."""
-        digest = hashlib.sha256(self.training_crops().key.encode())
+        digest = hashlib.sha256(self.training_crops()().key.encode())
         digest.update(self.items.write_json().encode())
         return digest.hexdigest()
 

@@ -24,6 +24,7 @@ from unmask.data.atomic import replace_text
 from unmask.data.crops import Crops
 from unmask.data.processes import end_with_parent
 from unmask.errors import ConfigError, ShapeError, UnmaskError
+from unmask.evaluation.comparison.layout import CLEAN
 from unmask.evaluation.comparison.scores import (
     Facts,
     facts_path,
@@ -32,7 +33,6 @@ from unmask.evaluation.comparison.scores import (
     write_scores,
 )
 from unmask.evaluation.compat_files import epochs_path, write_epochs
-from unmask.evaluation.conditions import CLEAN
 from unmask.evaluation.embedding import embedding_map
 from unmask.evaluation.scoring import Scored, score
 from unmask.evaluation.views import ViewStore

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from unmask.errors import ConfigError
-from unmask.training.config import TrainConfig
+from unmask.training.config import TrainConfig, faults
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 
@@ -97,9 +97,8 @@ class Table(_Model):
                 }
             )
         except ValidationError as error:
-            lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
             raise ConfigError(
-                f"The arm {arm} of the table {self.name} cannot work:\n  " + "\n  ".join(lines)
+                f"The arm {arm} of the table {self.name} cannot work:{faults(error)}"
             ) from error
 
     def part(self, arms: tuple[str, ...], seeds: tuple[int, ...]) -> Table:
@@ -180,5 +179,4 @@ def load_table(name: str) -> Table:
     except yaml.YAMLError as error:
         raise ConfigError(f"{name} is not valid YAML: {error}") from error
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]
-        raise ConfigError(f"The table {name} cannot be:\n  " + "\n  ".join(lines)) from error
+        raise ConfigError(f"The table {name} cannot be:{faults(error)}") from error

@@ -5,11 +5,10 @@ from __future__ import annotations
 import fcntl
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,26 +16,20 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from unmask.apps.benchmark.material import UNSEEN, Material
+from unmask.apps.benchmark.material import Material, Say
 from unmask.apps.benchmark.one import Job, run
 from unmask.apps.benchmark.plan import Plan, config_sha256
 from unmask.data.atomic import replace_text
-from unmask.data.crops import prepare_crops
 from unmask.data.processes import without_interrupts
 from unmask.errors import ConfigError
+from unmask.evaluation.comparison.layout import CLEAN, UNSEEN
 from unmask.evaluation.comparison.scores import read_facts, scores_path, write_items
-from unmask.evaluation.conditions import (
-    CLEAN,
-    conditions,
-    in_sweep,
-    on_reals_only,
-)
+from unmask.evaluation.conditions import conditions, in_sweep, on_reals_only
 from unmask.evaluation.spectra import SIDE, GroupSpectrum, group_spectrum
 from unmask.evaluation.views import Batch, ViewStore
 from unmask.models.registry import model_spec
 from unmask.training.run import sized
 
-Say = Callable[[str], None]
 PLAN, SPECTRA = "plan.json", "spectra.json"
 SpectraFile = TypeAdapter(list[GroupSpectrum])
 SPECTRUM_EACH = 200
@@ -50,13 +43,11 @@ class Options:
     Attributes:
         work: what may be deleted: crops, views, checkpoints, logs.
         jobs: runs at a time, each with its share of the cores.
-        resume: go on with what is in the output folder.
         compat: score the items of `unseen` by the checkpoint of every epoch, too.
     """
 
     work: Path
     jobs: int = 1
-    resume: bool = False
     compat: bool = False
 
 
@@ -176,7 +167,7 @@ def _carry_out(plan: Plan, material: Material, out: Path, options: Options, say:
         store.make(load, specs, jobs=options.jobs)
         say(f"views of {sum(len(b.items) for b in store.batches)} pictures made")
     if not (out / SPECTRA).is_file():
-        replace_text(out / SPECTRA, SpectraFile.dump_json(spectra(material, say)).decode() + "\n")
+        write_spectra(out, material, say)
     return _run_all(todo, options.jobs, say)
 
 
@@ -274,12 +265,7 @@ def _jobs(plan: Plan, material: Material, out: Path, options: Options) -> Iterat
             yield Job(
                 arm=arm,
                 config=plan.table.config(arm, seed, plan.families),
-                training=partial(
-                    prepare_crops,
-                    material.training,
-                    material.cache,
-                    normalise=material.normalise,
-                ),
+                training=material.training_crops(),
                 tests=stores[seed == first],
                 reals=reals,
                 embedded=embedded if seed == first and embedded[1] else None,
@@ -292,7 +278,7 @@ def _jobs(plan: Plan, material: Material, out: Path, options: Options) -> Iterat
 
 
 def _validation_reals(material: Material, work: Path, seed: int) -> ViewStore:
-    crops = material.training_crops()
+    crops = material.training_crops()()
     places = crops.where(lambda item: item.split == "val" and item.label == 0)
     numbers = np.arange(len(places))
     return ViewStore(work / "validation", (Batch(CLEAN, numbers),), np.array(places), seed)
@@ -355,7 +341,12 @@ def embedded_items(items: pl.DataFrame, each: int) -> tuple[NDArray[np.intp], tu
     return np.array(numbers, np.intp), tuple(names)
 
 
-def spectra(material: Material, say: Say) -> list[GroupSpectrum]:
+def write_spectra(out: Path, material: Material, say: Say) -> None:
+    """Write the spectra of every group of test items into an output folder, for its page."""
+    replace_text(out / SPECTRA, SpectraFile.dump_json(_spectra(material, say)).decode() + "\n")
+
+
+def _spectra(material: Material, say: Say) -> list[GroupSpectrum]:
     crops = material.test_crops()()
     found = []
     for family, members in _groups(material.items, pl.lit(True)).items():

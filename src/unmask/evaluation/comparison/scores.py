@@ -160,7 +160,7 @@ class Board:
         runs = {k: Run(read_scores(out, *k, items), read_facts(out, *k)) for k in keys}
         read = [items_path(out)]
         read += [path(out, *key) for key in keys for path in (facts_path, scores_path)]
-        files = {path.relative_to(out).as_posix(): _sha256(path) for path in sorted(read)}
+        files = {path.relative_to(out).as_posix(): sha256_of(path) for path in sorted(read)}
         return cls(items, runs, tuple(arms), tuple(seeds), protocol, files)
 
 
@@ -176,7 +176,8 @@ def _found(out: Path, folder: str, suffix: str) -> set[Key]:
     return keys
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -198,7 +199,7 @@ def facts_path(out: Path, arm: str, seed: int) -> Path:
 def write_items(out: Path, items: pl.DataFrame) -> Path:
     """Check the items and write them; raises as `layout.checked_items`."""
     path = items_path(out)
-    _write(path, checked_items(items, str(path)), {})
+    write_table(path, checked_items(items, str(path)), {})
     return path
 
 
@@ -215,7 +216,7 @@ def write_scores(out: Path, arm: str, seed: int, scores: pl.DataFrame, items: pl
     the same bytes with the same version of Polars.
     """
     path = scores_path(out, arm, seed)
-    _write(path, checked_scores(scores, items, str(path)), {"arm": arm, "seed": str(seed)})
+    write_table(path, checked_scores(scores, items, str(path)), {"arm": arm, "seed": str(seed)})
     return path
 
 
@@ -264,7 +265,8 @@ def read_facts(out: Path, arm: str, seed: int) -> Facts:
 _DELETE = "Delete the file and run the benchmark again, which writes it anew."
 
 
-def _write(path: Path, table: pl.DataFrame, metadata: dict[str, str]) -> None:
+def write_table(path: Path, table: pl.DataFrame, metadata: dict[str, str]) -> None:
+    """Write Parquet, whole or not at all; missing folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         table.write_parquet(part, compression="zstd", metadata=metadata)

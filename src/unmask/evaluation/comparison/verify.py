@@ -63,11 +63,12 @@ def _differences(stated: Any, again: Any, at: str) -> Iterator[str]:
             yield f"{at}: {len(stated)} entries in result.json, {len(again)} when computed again"
         for place, pair in enumerate(zip(stated, again, strict=False)):
             yield from _differences(*pair, f"{at}[{place}]")
-    elif not _agree(stated, again):
+    elif not agree(stated, again):
         yield f"{at}: {stated!r} in result.json, {again!r} when computed again"
 
 
-def _agree(stated: Any, again: Any) -> bool:
+def agree(stated: Any, again: Any) -> bool:
+    """Whether two values of a JSON are the same, numbers to `RELATIVE`."""
     if isinstance(stated, float) and isinstance(again, float):
         return math.isclose(stated, again, rel_tol=RELATIVE, abs_tol=1e-12)
     return type(stated) is type(again) and bool(stated == again)

@@ -19,6 +19,7 @@ from unmask.losses.perceptual import LAYERS
 from unmask.models.lae import LAEConfig
 from unmask.models.registry import model_spec
 from unmask.training.active import Rule
+from unmask.training.config import faults
 from unmask.transforms.preprocess import InputSpec
 
 KIND = "lae"
@@ -213,8 +214,7 @@ def load_lae_config(path: Path, changes: Sequence[str] = ()) -> LAETrainConfig:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]
-        raise ConfigError(f"{path} cannot work:\n  " + "\n  ".join(lines)) from error
+        raise ConfigError(f"{path} cannot work:{faults(error)}") from error
     home = path.parent
     data, losses, selection = config.data, config.losses, config.selection
     indices = {name: home / given for name, given in data.indices.items()}
