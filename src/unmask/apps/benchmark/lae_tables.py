@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from unmask.apps.benchmark.lae_maps import BEFORE, MEASURES, maps_path, read_maps
-from unmask.data.atomic import replace_text
 from unmask.errors import ShapeError
 from unmask.evaluation.comparison.draws import INTERVALS, Draws
+from unmask.evaluation.comparison.measured import DECISIONS, LOCALIZATION, MeasuredFile
 from unmask.evaluation.comparison.scores import read_facts, read_items, read_scores
 from unmask.evaluation.comparison.sets import draws_of, members_of, set_names
 
@@ -82,7 +81,9 @@ def write_lae_tables(out: Path, arms: Sequence[str], seeds: Sequence[int], pairs
     """
     items = read_items(out)
     draws = draws_of(items, draws=DRAWS, seed=0, level=LEVEL)
+    common = {"intervals": INTERVALS, "draws": DRAWS, "level": LEVEL}
     maps = {
+        **common,
         "about": MAPS_ABOUT,
         "thresholds": {
             f"{arm}/seed-{seed}": {
@@ -96,16 +97,14 @@ def write_lae_tables(out: Path, arms: Sequence[str], seeds: Sequence[int], pairs
         **_tables(_map_rows(out, items, draws, (BEFORE, *arms), seeds), draws, pairs),
     }
     decisions = {
+        **common,
         "about": DECISIONS_ABOUT,
         "thresholds": {name: _threshold_values(out, arms, seeds, name) for name in THRESHOLDS},
         **_tables(_decision_rows(out, items, draws, arms, seeds), draws,
                   [pair for pair in pairs if BEFORE not in pair]),
     }  # fmt: skip
-    for name, table in (("localization", maps), ("decisions", decisions)):
-        text = json.dumps(
-            {"intervals": INTERVALS, "draws": DRAWS, "level": LEVEL, **table}, indent=1
-        )
-        replace_text(out / f"{name}.json", text + "\n")
+    MeasuredFile.model_validate(maps).write(out / LOCALIZATION)
+    MeasuredFile.model_validate(decisions).write(out / DECISIONS)
 
 
 def _tables(rows: Rows, draws: Draws, pairs: Pairs) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unmask.apps.benchmark.run import SPECTRA, SpectraFile, read_plan
 from unmask.apps.report.comparison import write_comparison
+from unmask.apps.report.comparison_maps import MapFiles
 from unmask.evaluation.comparison.result import write_result
 from unmask.evaluation.comparison.scores import Board
 from unmask.evaluation.comparison.tables import compare
@@ -70,4 +71,5 @@ def write_tables(out: Path, board: Board, reference: str, about: Mapping[str, st
         embeddings={arm: maps[arm] for arm in board.arms if arm in maps},
         spectra=SpectraFile.validate_json(spectra.read_bytes()) if spectra.is_file() else [],
         compat=compat,
+        maps=MapFiles.read(out),
     )

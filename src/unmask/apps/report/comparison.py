@@ -13,6 +13,7 @@ from unmask.apps.report.comparison_blocks import Section
 from unmask.apps.report.comparison_compat import compat_section
 from unmask.apps.report.comparison_curves import curves_section, sweep_section
 from unmask.apps.report.comparison_insides import embedding_section, spectra_section
+from unmask.apps.report.comparison_maps import MapFiles, decisions_section, maps_section
 from unmask.apps.report.comparison_record import asked_section, runs_section, verify_section
 from unmask.apps.report.comparison_tables import (
     controls_section,
@@ -44,6 +45,7 @@ def write_comparison(
     runs: Sequence[Facts] = (),
     budget: Mapping[str, str] | None = None,
     compat: CompatFile | None = None,
+    maps: MapFiles | None = None,
 ) -> Path:
     """Write OUT/index.html, whole or not at all.
 
@@ -58,6 +60,7 @@ def write_comparison(
         runs: facts of the trainings, for their table and digests.
         budget: what every arm was given, term -> value, e.g. `{"Epochs": "20"}`.
         compat: what flawed evaluations make of the same scores, where that was asked for.
+        maps: how good maps and decisions are, where that was measured.
 
     Returns:
         The page's path.
@@ -69,7 +72,8 @@ def write_comparison(
     whole = result if isinstance(result, Result) else Result.model_validate(result)
     path = out / PAGE
     check_page(path)
-    page = render(sections(whole, embeddings or {}, spectra, runs, budget or {}, compat), whole)
+    parts = sections(whole, embeddings or {}, spectra, runs, budget or {}, compat, maps)
+    page = render(parts, whole)
     try:
         out.mkdir(parents=True, exist_ok=True)
         replace_text(path, page)
@@ -104,6 +108,7 @@ def sections(
     runs: Sequence[Facts],
     budget: Mapping[str, str],
     compat: CompatFile | None = None,
+    maps: MapFiles | None = None,
 ) -> list[Section]:
     """The parts of the page, in order; what there is nothing of is left out."""
     found = [
@@ -111,6 +116,8 @@ def sections(
         asked_section(result, budget),
         paired_section(result),
         metrics_section(result),
+        decisions_section(maps.decisions if maps else None),
+        maps_section(maps.localization, maps.samples) if maps else None,
         groups_section(result, result.generators, "generators", "By generator", "generator"),
         groups_section(result, result.sources, "sources", "By source of the reals", "source"),
         controls_section(result),

@@ -111,12 +111,12 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Small pictures side by side, and their numbers as a table."""
+    """Small pictures side by side, and their numbers as a table where they show numbers."""
 
     kind: ClassVar[str] = "pictures"
     caption: str
     pictures: tuple[Shown, ...]
-    table: Table
+    table: Table | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from unmask.errors import DatasetError
 from unmask.types import Box, Crop, FloatArray, Frame
 
 FRAME_SIDE = 960
@@ -158,5 +160,24 @@ def encoded(image: Image.Image, kind: str, **options: object) -> Picture:
     """As a data URI; `kind` and options are those of Pillow's `save`."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return Picture(f"data:image/{kind.lower()};base64,{data}", image.width, image.height)
+    return _inline(buffer.getvalue(), kind, image.size)
+
+
+def of_file(path: Path) -> Picture:
+    """A JPEG or PNG file, its bytes as they are.
+
+    Raises:
+        DatasetError: it is missing, damaged or something else.
+    """
+    try:
+        data = path.read_bytes()
+        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
+            image.load()
+            return _inline(data, str(image.format), image.size)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DatasetError(f"{path} is no JPEG or PNG picture.", "Delete it.") from error
+
+
+def _inline(data: bytes, kind: str, size: tuple[int, int]) -> Picture:
+    text = base64.b64encode(data).decode("ascii")
+    return Picture(f"data:image/{kind.lower()};base64,{text}", *size)
