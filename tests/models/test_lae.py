@@ -110,6 +110,20 @@ def test_the_signed_map_cannot_be_empty() -> None:
     assert not plain.encode(rgb).map.any()
 
 
+def test_positive_latents_leave_nothing_to_rectify() -> None:
+    rgb = faces()
+    model, free = lae(PLAIN, latent_sign="positive"), lae(PLAIN)
+    model.load_state_dict(free.state_dict())
+    maps = model.latent_maps(rgb)
+    torch.testing.assert_close(maps, torch.log1p(free.latent_maps(rgb).double().exp()).float())
+    output = model.encode(rgb)
+    torch.testing.assert_close(output.map.mean((1, 2)), output.latent.square().mean(1))
+    # |z_c| = z_c: magnitude and sign give the same map
+    signed = lae(PLAIN, latent_sign="positive", map_weight="signed")
+    signed.load_state_dict(free.state_dict())
+    torch.testing.assert_close(signed.encode(rgb).map, output.map)
+
+
 def test_channel_activations_are_the_means_the_latent_is_made_of() -> None:
     model, rgb = lae(), faces()
     activations = model.channel_activations(rgb)

@@ -15,6 +15,9 @@ and a latent unit is their mean, z_c = mean_xy M_c. Pooling and weighting commut
 the class activation map of z_c (Zhou et al. 2016, eqs. 1 and 2), with no share that it leaves out.
 The interpretation map is ReLU(mean_c |z_c| M_c): the mean, where the paper sums over c, so that an
 activation near 1 gives a map in the range of a mask also where the map is not normalised.
+With `latent_sign: positive` the latent maps go through a softplus, M_c = log(1 + exp(sum_k w_k^c
+f_k)), before anything else is made of them. Without it a unit may satisfy the latent loss, which
+asks for |z_c|, with a negative M_c, which the rectified map cannot show.
 The decoder takes the latent maps: from the K means alone no 256 px face can be rebuilt, and the
 encoder's maps f_k would be a way around the latent.
 """
@@ -45,6 +48,7 @@ class LAEConfig(BaseModel):
         size: side of the picture in pixels; halved once less than there are `channels`.
         channels: of the encoder's levels; the last are f_k.
         latent: K units, the first half of which is true's, the second fake's.
+        latent_sign: latent maps of any sign (`free`), or above zero (`positive`, by a softplus).
         map: the interpretation map takes all units, or only the fake half.
         map_weight: a unit's map counts by its `magnitude` |z_c|, as in the paper, or by its value
             z_c (`signed`). A unit below zero takes away from the former and adds to the latter,
@@ -63,6 +67,7 @@ class LAEConfig(BaseModel):
     size: int = Field(256, ge=16, multiple_of=16)
     channels: tuple[PositiveInt, ...] = Field((8, 16, 32, 64, 128), min_length=2)
     latent: int = Field(128, ge=2, multiple_of=2)
+    latent_sign: Literal["free", "positive"] = "free"
     map: Literal["both", "fake_half"] = "both"
     map_weight: Literal["magnitude", "signed"] = "magnitude"
     map_normalisation: MapNormalisation = "max"
@@ -247,7 +252,7 @@ class LAE(nn.Module):
         features = self.encoder(rgb)
         with torch.autocast(device_type=rgb.device.type, enabled=False):
             maps: Tensor = self.latent(features.to(self.latent.weight.dtype))
-        return maps
+            return F.softplus(maps) if self.config.latent_sign == "positive" else maps
 
     def _encoded(self, maps: Tensor, normalisation: MapNormalisation | None) -> LAEOutput:
         with torch.autocast(device_type=maps.device.type, enabled=False):
