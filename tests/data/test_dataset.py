@@ -15,12 +15,12 @@ from unmask.data.dataset import (
     MadeViews,
     PairSettings,
     TrainingPairs,
-    is_of,
     laundered,
     scoring_sets,
     soften,
 )
 from unmask.data.items import Item
+from unmask.data.pairing import is_of
 from unmask.errors import ConfigError
 from unmask.synthesis.families import TRAINING_FAMILIES
 from unmask.transforms.perturb import LaunderingPolicy

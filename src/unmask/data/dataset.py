@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from unmask.data.annotation.masks import Mask
 from unmask.data.crops import Crops
+from unmask.data.pairing import is_of, own_fakes
 from unmask.errors import ConfigError, DatasetError
 from unmask.synthesis.families import TRAINING_FAMILIES, Family
 from unmask.synthesis.shape import dense_landmarks
@@ -41,6 +42,8 @@ class PairSettings:
             otherwise they too are fakes of the index, like any other name.
         random_grid: JPEG's grid and the window lie anywhere; otherwise blocks of both begin where
             the window's do, as where nobody cares.
+        own: a fake of the index is paired with the real that it was made from, where the index has
+            that (see `own_fakes`), so that the pair differs in nothing else.
     """
 
     families: Mapping[str, float]
@@ -50,6 +53,7 @@ class PairSettings:
     ramp_epochs: int = 4
     forged: bool = True
     random_grid: bool = True
+    own: bool = False
 
 
 class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
@@ -105,6 +109,8 @@ class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
                 f"Families that can be trained on with this index: {', '.join(known)}.",
             )
         self.partners = {name: self._partners(name) for name in self.pools}
+        asked = self.pools if settings.own else {}
+        self.own = {n: own_fakes(crops.items, self.reals, pool) for n, pool in asked.items()}
         self.names = list(settings.families)
         weights = np.array([settings.families[name] for name in self.names], float)
         self.weights = weights / weights.sum()
@@ -184,6 +190,8 @@ class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
         """Real, fake, and the fake's mask, perhaps larger than the fake; None where not known."""
         if family in self.pools:
             pool, partners = self.pools[family], self.partners[family]
+            if own := self.own.get(family, {}).get(real):
+                pool, partners = own, [real]
             real = partners[int(rng.integers(len(partners)))]
             chosen = pool[int(rng.integers(len(pool)))]
             other = self.crops.image(chosen)
@@ -193,11 +201,6 @@ class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
             return bounded(face, points, rng)[0], bounded(other, points, rng)[0], mask
         face, points = bounded(face, points, rng)
         return face, *TRAINING_FAMILIES[family](face, dense_landmarks(points), rng)
-
-
-def is_of(generator: str, name: str) -> bool:
-    """Whether a generator of an index is `name`, or a kind of that family: `inpaint-telea`."""
-    return generator == name or generator.startswith(f"{name}-")
 
 
 def bounded(face: UInt8Image, points: FloatArray, rng: Generator) -> tuple[UInt8Image, FloatArray]:

@@ -48,16 +48,19 @@ class ShallowResNet(nn.Module):
 
     Args:
         width: channels w of the first stage.
+        inputs: channels C of the picture.
 
     Shape:
-        (N, 3, H, W) normalised RGB -> (N, 8w, H/8, W/8).
+        (N, C, H, W), normalised RGB or residuals -> (N, 8w, H/8, W/8).
     """
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(self, width: int = 16, inputs: int = 3) -> None:
         super().__init__()
         self.num_features = 8 * width
         self.stem = nn.Sequential(
-            nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+            nn.Conv2d(inputs, width, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
         )
         blocks: list[nn.Module] = [ResidualBlock(width, width)]
         for stage in range(3):

@@ -19,6 +19,7 @@ from unmask.models.mesonet import MesoNet, MesoNetConfig
 from unmask.models.residual import ResidualConfig, ResidualNet
 from unmask.models.rich import RichConfig, RichNet
 from unmask.models.srm import SRMConfig, SRMNet
+from unmask.models.trace import TraceConfig, TraceNet
 from unmask.models.xception import NAME as XCEPTION
 from unmask.transforms.preprocess import IMAGENET_MEAN, IMAGENET_STD, InputSpec
 
@@ -274,7 +275,17 @@ _LAE = ModelSpec(
     auxiliary=("decoder.",),
 )
 
-_SPECS = (*_AIRL, *_RIVALS, *_LEAN, _LAE)
+_TRACE = ModelSpec(
+    "trace",
+    TraceConfig(),
+    _TRACES,
+    "shallow network on residuals at native resolution, pooled over the face or by region",
+    "ours, for the default model; residuals after Tan et al. 2024 and Fridrich & Kodovsky 2012",
+    build=TraceNet,
+    views=("native",),
+)
+
+_SPECS = (*_AIRL, *_RIVALS, *_LEAN, _TRACE, _LAE)
 
 MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in _SPECS}
 

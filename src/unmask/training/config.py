@@ -45,6 +45,8 @@ class DataConfig(_Section):
     of that name from the index."""
     random_grid: bool = True
     """See `PairSettings`; false only to measure what it is worth."""
+    own: bool = False
+    """Fakes of the index stand beside the very real that they were made from."""
     repeats: Annotated[int, Field(ge=1)] = 1
     """How often each real occurs in an epoch."""
     draws: Annotated[int, Field(ge=1)] = 8

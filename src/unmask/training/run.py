@@ -253,6 +253,8 @@ def _feeds(
     """Training pairs, validation scorer, and the input contract with the training window."""
     families = [] if config.data.forged else list(config.data.families)
     sets = scoring_sets(crops, spec.input, "val", forged=decide, controls=decide, families=families)
+    if not decide:  # nothing but what it is chosen by
+        sets = [one for one in sets if one.label == 0 or one.name in config.data.families]
     if isinstance(model, RichNet):
         statistics = training_statistics(
             model, crops, spec.input, config.data, seed=config.seed, cache=cache, say=_say
@@ -267,6 +269,7 @@ def _feeds(
         ramp_epochs=config.data.ramp_epochs,
         forged=config.data.forged,
         random_grid=config.data.random_grid,
+        own=config.data.own,
     )
     pairs = TrainingPairs(
         crops,

@@ -82,6 +82,7 @@ def _settings(config: DataConfig, family: str) -> PairSettings:
         ramp_epochs=0,
         forged=config.forged,
         random_grid=config.random_grid,
+        own=config.own,
     )
 
 
@@ -105,6 +106,8 @@ def _key(
     }
     if not (config.forged and config.random_grid):  # otherwise the key that it had before
         parts["pairs"] = [config.forged, config.random_grid]
+    if config.own:
+        parts["own"] = True
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
