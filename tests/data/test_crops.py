@@ -306,3 +306,20 @@ def test_masks_that_do_not_fit_are_refused(given: Item, items: list[Item], tmp_p
         mask_of(found)
     with pytest.raises(DatasetError, match=r"gone\.png cannot be read"):
         mask_of(replace(given, mask=tmp_path / "gone.png"))
+
+
+def test_a_part_shows_the_same_pictures_and_shares_their_digest(
+    items: list[Item], tmp_path: Path
+) -> None:
+    crops = prepare_crops(items, tmp_path / "cache")
+    part = crops.only(lambda i: i.split == "val")
+    assert part.items == [items[1]]
+    np.testing.assert_array_equal(part.image(0), crops.image(1))
+    np.testing.assert_array_equal(part.landmarks[0], crops.landmarks[1])
+    assert part.key != crops.key
+    assert part.digest([0]) == crops.digest([1]) != crops.digest([0])
+    again = part.only(lambda i: True)
+    assert again.digest([0]) == crops.digest([1])
+    np.testing.assert_array_equal(again.image(0), crops.image(1))
+    with pytest.raises(DatasetError, match="Nothing is left"):
+        crops.only(lambda i: i.split == "test")

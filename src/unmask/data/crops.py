@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -42,6 +42,8 @@ class Crops:
         dropped: why each of the others gave no face: reason -> how many.
         key: hash of the items and settings they were made from.
         normalise: the protocol's step that they went through, None without one.
+        origin: `key` of the crops that these are a part of; None where they are the whole.
+        rows: (N,) where each was in those; None where they are the whole.
     """
 
     items: list[Item]
@@ -52,9 +54,38 @@ class Crops:
     _starts: NDArray[np.int64]
     _sides: NDArray[np.int64]
     normalise: Normalise | None = None
+    origin: str | None = None
+    rows: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def only(self, keep: Callable[[Item], bool]) -> Crops:
+        """The part for which `keep` is true; pixels stay where they are.
+
+        Raises:
+            DatasetError: there is none.
+        """
+        chosen = self.where(keep)
+        if not chosen:
+            raise DatasetError("Nothing is left of the pictures.")
+        rows = np.arange(len(self)) if self.rows is None else self.rows
+        return replace(
+            self,
+            items=[self.items[index] for index in chosen],
+            landmarks=self.landmarks[chosen],
+            key=self.digest(chosen),
+            origin=self.origin or self.key,
+            rows=rows[chosen],
+            _starts=self._starts[chosen],
+            _sides=self._sides[chosen],
+        )
+
+    def digest(self, indices: Sequence[int]) -> str:
+        """Hash of some of the crops: the same in the whole and in any part that has them."""
+        rows = indices if self.rows is None else self.rows[list(indices)].tolist()
+        text = f"{self.origin or self.key} {list(rows)}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def image(self, index: int) -> UInt8Image:
         """(S, S, 3) uint8 RGB crop of `items[index]`; a view of the file, do not write to it."""

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from unmask.data.crops import Crops
 from unmask.data.dataset import PairSettings, ScoringSet, TrainingPairs
+from unmask.data.pairing import is_of
 from unmask.models.rich import RichNet
 from unmask.training.config import DataConfig
 from unmask.training.module import Scores, evaluating
@@ -99,7 +100,7 @@ def _key(
         "version": VERSION,
         "statistics": model.config.model_dump(include={"steps", "inner"}),
         "input": spec.model_dump(),
-        "crops": crops.key,
+        "crops": crops.digest(_drawn_from(crops, family)),
         "soften": config.soften_real_p,
         "beside": config.beside.get(family),
         "draw": [family, draw, seed],
@@ -109,6 +110,13 @@ def _key(
     if config.own:
         parts["own"] = True
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _drawn_from(crops: Crops, family: str) -> list[int]:
+    """The training reals, and the fakes of a family: all that its draws can hold."""
+    return crops.where(
+        lambda item: item.split == "train" and (not item.label or is_of(item.generator, family))
+    )
 
 
 def _write(

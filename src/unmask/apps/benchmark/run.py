@@ -168,10 +168,10 @@ def _carry_out(plan: Plan, material: Material, out: Path, options: Options, say:
         say(f"views of {sum(len(b.items) for b in store.batches)} pictures made")
     if not (out / SPECTRA).is_file():
         write_spectra(out, material, say)
-    return _run_all(todo, options.jobs, say)
+    return run_all(todo, options.jobs, say)
 
 
-def _run_all(jobs: Sequence[Job], processes: int, say: Say) -> list[str]:
+def run_all(jobs: Sequence[Job], processes: int, say: Say) -> list[str]:
     """Run the jobs, each in a process of its own: what one leaves behind ends with it.
 
     One that is killed, for want of memory say, is a failure like any other.

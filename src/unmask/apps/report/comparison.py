@@ -134,9 +134,6 @@ def sections(
 
 def render(parts: Sequence[Section], result: Result) -> str:
     """The page as HTML."""
-    env = environment()
-    env.filters["quoted"] = _quoted
-    style = source_of(env, "report.css", "comparison.css")
     tool = f"unmask {__version__}"
     runs = len(result.arms) * len(result.seeds) - len(result.absent)
     counts = (
@@ -145,11 +142,24 @@ def render(parts: Sequence[Section], result: Result) -> str:
         numbers.plural(runs, "run"),
         tool,
     )
-    return env.get_template("comparison.html.j2").render(
-        tool=tool,
+    return render_sections(
+        parts,
         title=result.protocol,
         dateline=" · ".join(counts),
         footer=f"End of the page. {result.schema_id}, {tool}.",
+    )
+
+
+def render_sections(parts: Sequence[Section], *, title: str, dateline: str, footer: str) -> str:
+    """Any sections as a page of this look, as HTML."""
+    env = environment()
+    env.filters["quoted"] = _quoted
+    style = source_of(env, "report.css", "comparison.css")
+    return env.get_template("comparison.html.j2").render(
+        tool=f"unmask {__version__}",
+        title=title,
+        dateline=dateline,
+        footer=footer,
         sections=parts,
         style=Markup(style),
         policy=still_policy([style]),

@@ -1,0 +1,317 @@
+"""Candidates for the default model, each trained several times with other families left out.
+
+What a detector is worth on generators nobody trained on can only be guessed from families that it
+was not trained on. So every candidate is trained once per fold, with the fold's families left out
+altogether, and scores the same pictures: the validation split while candidates are still chosen,
+the test split once at the end.
+
+    OUT/items.parquet, OUT/scores/, OUT/runs/   as of any comparison, the arm being CANDIDATE.FOLD
+    OUT/research.json, OUT/index.html           the ranking, from these files alone
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import polars as pl
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from unmask.apps.benchmark.material import Say, family_of
+from unmask.apps.benchmark.one import Job
+from unmask.apps.benchmark.plan import NAME, Table, config_sha256
+from unmask.apps.benchmark.run import batches, run_all
+from unmask.apps.report.research import write_research
+from unmask.data.atomic import replace_text
+from unmask.data.crops import Crops, prepare_crops
+from unmask.data.items import Item, read_items
+from unmask.errors import ConfigError, DatasetError
+from unmask.evaluation.comparison.layout import CLEAN
+from unmask.evaluation.comparison.scores import (
+    facts_path,
+    read_facts,
+    read_scores,
+    write_items,
+)
+from unmask.evaluation.comparison.scores import (
+    read_items as read_table,
+)
+from unmask.evaluation.leave_out import CandidateRow, Fold, Pictures, candidate, ranked
+from unmask.evaluation.views import Batch, ViewStore
+from unmask.models.registry import model_spec
+from unmask.training.config import faults
+from unmask.training.run import sized
+
+RESULT = "research.json"
+Split = Literal["val", "test"]
+
+
+class Research(BaseModel):
+    """A table of candidates and the folds they are judged by, from YAML.
+
+    Attributes:
+        folds: name -> families left out of training.
+        beside: family -> sources of the reals it is trained and judged beside.
+        table: the candidates; its `reference` is the first to be compared with.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folds: Annotated[
+        dict[Annotated[str, Field(pattern=NAME)], tuple[str, ...]], Field(min_length=1)
+    ]
+    beside: dict[str, tuple[str, ...]] = {}
+    table: Table
+
+    @model_validator(mode="after")
+    def _named_apart(self) -> Research:
+        odd = [name for name in (*self.folds, *self.table.arms) if "." in name]
+        if odd:
+            raise ValueError(f"names of folds and candidates cannot hold a '.': {', '.join(odd)}")
+        return self
+
+
+class ResearchFile(BaseModel):
+    """research.json: best candidate first, and what it was found on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    split: Split
+    folds: dict[str, tuple[str, ...]]
+    beside: dict[str, tuple[str, ...]]
+    budget: str
+    reals: int
+    candidates: tuple[CandidateRow, ...]
+
+
+def read_research(path: Path) -> Research:
+    """A YAML file of candidates.
+
+    Raises:
+        ConfigError: no such file, not YAML, or a value that cannot work, each with its field.
+    """
+    if not path.is_file():
+        raise ConfigError(f"There is no table of candidates {path}.")
+    try:
+        return Research.model_validate(yaml.safe_load(path.read_text("utf-8")))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    except ValidationError as error:
+        raise ConfigError(f"{path} cannot work:{faults(error)}") from error
+
+
+def pictures_of(index: Path, fakes: Mapping[str, Path]) -> list[Item]:
+    """All pictures of an index, and fakes of some generators of others.
+
+    Raises:
+        DatasetError: an index cannot be read, or has no fakes of that generator.
+    """
+    items = read_items(index)
+    for name, path in fakes.items():
+        found = [item for item in read_items(path) if item.generator == name]
+        if not found:
+            raise DatasetError(f"{path} has no fakes of the generator {name}.")
+        items += found
+    return items
+
+
+def _load(items: Sequence[Item], cache: Path, left_out: frozenset[str]) -> Crops:
+    """The crops that a fold trains on and is chosen by."""
+    crops = prepare_crops(items, cache)
+    return crops.only(lambda i: i.split != "test" and family_of(i.generator) not in left_out)
+
+
+def _scored(items: Sequence[Item], cache: Path, split: Split) -> Crops:
+    return prepare_crops(items, cache).only(lambda i: i.split == split)
+
+
+def _table_of(crops: Crops) -> pl.DataFrame:
+    """items.parquet of the scored pictures, in the crops' order."""
+    rows = [
+        {
+            "path": "/".join(item.path.parts[-2:]),
+            "video_id": item.video_id or item.path.stem,
+            "frame": 0,
+            "label": item.label,
+            "dataset": "",
+            "manipulation": item.generator,
+            "family": family_of(item.generator),
+            "source": item.source,
+            "cluster": item.identity.split("+")[0] or item.path.stem,
+            "sets": ["unseen"],
+        }
+        for item in crops.items
+    ]
+    schema = {"frame": pl.Int32(), "label": pl.UInt8()}
+    return pl.DataFrame(rows, schema_overrides=schema).with_row_index("item")
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where candidates are trained and judged.
+
+    Attributes:
+        research: what, `items`: on what, `split`: which of them are scored.
+        out, work: results, and what may be deleted.
+        jobs: runs at a time.
+        say: told of every run.
+    """
+
+    research: Research
+    items: list[Item]
+    split: Split
+    out: Path
+    work: Path
+    jobs: int
+    say: Say
+
+    @property
+    def cache(self) -> Path:
+        return self.work / "cache"
+
+    def families(self, fold: str) -> dict[str, float]:
+        """What a fold trains on."""
+        left = self.research.folds[fold]
+        every = {family_of(item.generator) for item in self.items if item.label}
+        unknown = sorted(set(left) - every)
+        if unknown:
+            raise ConfigError(
+                f"The fold {fold} leaves out {unknown[0]}, of which the index has no fakes.",
+                f"It has: {', '.join(sorted(every))}.",
+            )
+        return dict.fromkeys(sorted(every - set(left)), 1.0)
+
+    def carry_out(
+        self, names: Sequence[str], folds: Sequence[str], seeds: Sequence[int]
+    ) -> list[str]:
+        """Every run that is not done yet; returns what failed, a line each.
+
+        Raises:
+            ConfigError: an unknown candidate, one that cannot work, or one that has changed.
+        """
+        table = self.research.table.part(tuple(names), tuple(seeds))
+        scored = _scored(self.items, self.cache, self.split)
+        items = _table_of(scored)
+        self.out.mkdir(parents=True, exist_ok=True)
+        write_items(self.out, items)
+        tests = ViewStore(
+            self.work / f"views-{self.split}", batches(items, 0), np.arange(items.height)
+        )
+        places = _load(self.items, self.cache, frozenset()).where(
+            lambda i: i.split == "val" and i.label == 0
+        )
+        reals = ViewStore(
+            self.work / "views-reals", (Batch(CLEAN, np.arange(len(places))),), np.array(places)
+        )
+        todo = []
+        for seed in table.seeds:
+            for name in table.arms:
+                for fold in folds:
+                    job = self._job(table, name, fold, seed, tests, reals)
+                    if not _is_done(job):
+                        todo.append(job)
+        if not todo:
+            return []
+        specs = [sized(model_spec(job.config.model), job.config).input for job in todo]
+        whole: Callable[[], Crops] = partial(_load, self.items, self.cache, frozenset())
+        reals.make(whole, specs, jobs=self.jobs)
+        tests.make(partial(_scored, self.items, self.cache, self.split), specs, jobs=self.jobs)
+        self.say(f"{len(todo)} runs to do")
+        return run_all(todo, self.jobs, self.say)
+
+    def _job(
+        self, table: Table, name: str, fold: str, seed: int, tests: ViewStore, reals: ViewStore
+    ) -> Job:
+        left = frozenset(self.research.folds[fold])
+        config = table.config(name, seed, self.families(fold))
+        beside = {n: list(s) for n, s in self.research.beside.items() if n not in left}
+        config = config.model_copy(
+            update={
+                "name": f"{name}.{fold}-{seed}",
+                "data": config.data.model_copy(update={"beside": beside}),
+            }
+        )
+        return Job(
+            arm=f"{name}.{fold}",
+            config=config,
+            training=partial(_load, self.items, self.cache, left),
+            tests=tests,
+            reals=reals,
+            embedded=None,
+            out=self.out,
+            work=self.work,
+            threads=max(1, (os.cpu_count() or 1) // self.jobs),
+            precision="float32",
+        )
+
+
+def _is_done(job: Job) -> bool:
+    if not job.facts.is_file():
+        return False
+    if read_facts(job.out, job.arm, job.config.seed).config_sha256 == config_sha256(job.config):
+        return True
+    raise ConfigError(
+        f"{job.facts} was made with another configuration of {job.arm}.",
+        "A candidate that changes is another candidate: give it another name.",
+    )
+
+
+def rank(research: Research, out: Path, split: Split) -> Path:
+    """Write research.json and the page of all candidates with a score file for every fold.
+
+    Raises:
+        DatasetError: no candidate is whole, or files do not fit each other.
+    """
+    items = read_table(out)
+    pictures = Pictures.of(items, research.beside)
+    rows = []
+    for name, arm in research.table.arms.items():
+        folds, seconds, parameters, lacking = [], 0.0, 0, False
+        for fold, left in research.folds.items():
+            seeds = _seeds(out, f"{name}.{fold}")
+            lacking |= not seeds
+            for seed in seeds:
+                facts = read_facts(out, f"{name}.{fold}", seed)
+                seconds, parameters = seconds + facts.seconds, facts.parameters
+                folds.append(Fold(frozenset(left), _scores(out, f"{name}.{fold}", seed, items)))
+        if not lacking:
+            rows.append(
+                candidate(
+                    name, arm.summary, folds, pictures, parameters=parameters, seconds=seconds
+                )
+            )
+    if not rows:
+        raise DatasetError(f"No candidate in {out} has a run for every fold.")
+    result = ResearchFile(
+        split=split,
+        folds=research.folds,
+        beside=research.beside,
+        budget=research.table.budget,
+        reals=len(pictures.reals()),
+        candidates=tuple(ranked(rows)),
+    )
+    replace_text(out / RESULT, result.model_dump_json(indent=1) + "\n")
+    return write_research(
+        out, result.candidates, budget=result.budget, folds=result.folds, split=split
+    )
+
+
+def _seeds(out: Path, arm: str) -> list[int]:
+    folder = facts_path(out, arm, 0).parent
+    return sorted(int(path.stem.removeprefix("seed-")) for path in folder.glob("seed-*.json"))
+
+
+def _scores(out: Path, arm: str, seed: int, items: pl.DataFrame) -> dict[str, np.ndarray]:
+    table = read_scores(out, arm, seed, items)
+    found: dict[str, np.ndarray] = {}
+    for (condition,), part in table.group_by("condition", maintain_order=True):
+        values = np.full(items.height, np.nan)
+        values[part["item"].to_numpy()] = part["logit"].to_numpy()
+        found[str(condition)] = values
+    return found
