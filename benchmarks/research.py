@@ -18,7 +18,7 @@ from pathlib import Path
 from unmask.apps.benchmark.research import Workshop, pictures_of, rank, read_research
 from unmask.errors import UnmaskError
 
-TABLE = Path("configs/research.yaml")
+TABLE = Path(__file__).with_suffix(".yaml")
 
 
 def main() -> int:

@@ -127,3 +127,13 @@ def test_a_name_with_a_dot_is_refused(tmp_path: Path, write_table: Callable[...,
         read_research(path)
     with pytest.raises(ConfigError, match="There is no table"):
         read_research(tmp_path / "gone.yaml")
+
+
+def test_the_shipped_candidates_can_all_be_trained() -> None:
+    shipped = read_research(Path(__file__).parents[3] / "benchmarks/research.yaml")
+    configs = [shipped.table.config(name, 0, {"self_blend": 1.0}) for name in shipped.table.arms]
+    assert len(configs) >= 25
+    assert shipped.table.reference in shipped.table.arms
+    left = [family for fold in shipped.folds.values() for family in fold]
+    assert len(left) == len(set(left)) == 10
+    assert "stylegan" in left
