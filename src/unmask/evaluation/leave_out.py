@@ -161,12 +161,12 @@ def candidate(
     drawn: list[Floats] = []
     weights = _weights(pictures.person, seed)
     for family in pictures.families:
-        for left in (True, False):
-            runs = [fold for fold in folds if (family in fold.left_out) == left]
+        for unseen in (True, False):
+            runs = [fold for fold in folds if (family in fold.left_out) == unseen]
             if runs:
-                row, spread = _family(family, left, runs, pictures, weights)
+                row, spread = _family(family, unseen, runs, pictures, weights)
                 rows.append(row)
-                if left:
+                if unseen:
                     drawn.append(spread)
     left = [row for row in rows if row.part == "left_out"]
     if not left:
@@ -245,7 +245,7 @@ def _weights(person: NDArray[np.str_], seed: int) -> Floats:
     names, number = np.unique(person, return_inverse=True)
     rng = np.random.default_rng(seed)
     counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), DRAWS)
-    return counts[:, number].astype(np.float64)
+    return np.asarray(counts[:, number], np.float64)
 
 
 def _interval(values: Floats) -> tuple[float, float]:
