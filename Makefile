@@ -21,7 +21,7 @@ $(VENV)/.base: $(BIN)/uv pyproject.toml requirements.lock
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base
-	$(UV) pip install --quiet --constraint requirements.lock --editable '.[data,landmarks,train,dev]'
+	$(UV) pip install --quiet --constraint requirements.lock --editable '.[data,landmarks,train,serve,postgresql,dev]'
 	@touch $@
 
 demo: $(VENV)/.base

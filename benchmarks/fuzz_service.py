@@ -63,10 +63,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="unmask-fuzz-") as folder, serving(Path(folder)) as on:
         fuzz = Fuzz(*on, Path(folder), given_.seed)
         operations = fuzz.operations()
-        rounds = max(1, round(given_.cases / len(operations) / ROUND))
-        for number in range(rounds):
+        number = 0
+        while fuzz.sent < given_.cases:
             for operation in operations:
                 fuzz.explore(operation, number)
+            number += 1
     record.write(given_.out, fuzz.results())
 
 
@@ -102,6 +103,11 @@ class Fuzz:
         self._answers: dict[str, Counter[str]] = {}
         self._failures: Counter[str] = Counter()
         self._strategies: dict[str, Any] = {}
+
+    @property
+    def sent(self) -> int:
+        """Requests so far."""
+        return sum(counted.total() for counted in self._answers.values())
 
     def operations(self) -> list[Any]:
         found = [one.ok() for one in self._schema.get_all_operations()]
@@ -142,7 +148,7 @@ class Fuzz:
     def results(self) -> dict[str, Any]:
         answers = {label: dict(sorted(c.items())) for label, c in sorted(self._answers.items())}
         return {
-            "cases": sum(map(sum, (c.values() for c in answers.values()))),
+            "cases": self.sent,
             "checks": [check.__name__ for check in CHECKS],
             "answers": answers,
             "failures": dict(self._failures),

@@ -237,7 +237,9 @@ def weighted_aucs(reals: Floats, fakes: Floats, real_w: Floats, fake_w: Floats) 
     above = (fakes[:, None] > reals[None]) + 0.5 * (fakes[:, None] == reals[None])
     total = real_w.sum(1) * fake_w.sum(1)
     won = np.einsum("df,fr,dr->d", fake_w, above, real_w, optimize=True)
-    return np.divide(won, total, out=np.full(len(total), np.nan), where=total > 0)
+    found = np.full(len(total), np.nan)
+    np.divide(won, total, out=found, where=total > 0)
+    return found
 
 
 def _weights(person: NDArray[np.str_], seed: int) -> Floats:

@@ -20,6 +20,8 @@ COMMANDS = {
     "train": "Train a model.",
     "evaluate": "Score a protocol, or audit an index for leaks.",
     "benchmark": "Train and test models side by side.",
+    "serve": "Run the HTTP service and the web app.",
+    "tokens": "Make, list and revoke the service's tokens.",
     "models": "List and describe models.",
     "doctor": "Say what is installed and works.",
     "schema": "Print the JSON Schema of the results.",

@@ -1,0 +1,267 @@
+"""/v1/analyses: submit a file, watch it, cancel it, delete it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from unmask.apps.server.api import bodies
+from unmask.apps.server.api.callers import Caller, Reader, Submitter
+from unmask.apps.server.api.problem import ProblemError, responses
+from unmask.apps.server.api.service import Service, service_of
+from unmask.apps.server.api.uploads import Form, received_form
+from unmask.apps.server.contract import BatchUnknown, Job, KeyReused, QueueFull
+
+router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
+
+JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="of the analysis")]
+BatchQuery = Annotated[
+    str | None, Query(pattern="^[0-9a-f]{32}$", description="id of the caller's batch")
+]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern="^[!-~]+$",
+        description="The same key with the same file gives the first analysis again.",
+    ),
+]
+EARLY_WAIT_S = 10
+"""Seconds to wait where a file was refused before it was received."""
+KNOWN = ("unauthorised", "forbidden", "cross-origin", "rate-limited", "unknown-host")
+"""Problems that every route with a caller may have."""
+BROKEN = ("internal-error", "store-unavailable")
+UPLOAD = (
+    "malformed-upload",
+    "slow-sender",
+    "too-large",
+    "unsupported-media",
+    "empty-file",
+    "invalid-request",
+    "queue-full",
+    "storage-full",
+)
+
+
+def form_schema(part: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    """What OpenAPI says of a form with files."""
+    properties = part | {
+        "max_frames": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "frames to look at per video; GET /v1/limits has the most",
+        },
+        "evidence": {
+            "type": "boolean",
+            "default": False,
+            "description": "make report and pictures as soon as there is a result",
+        },
+    }
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+    return {
+        "requestBody": {
+            "required": bool(required),
+            "content": {"multipart/form-data": {"schema": schema}},
+        }
+    }
+
+
+FILE = {"file": {"type": "string", "format": "binary", "description": "a picture or a video"}}
+LOCATION = {"Location": {"description": "of the new one", "schema": {"type": "string"}}}
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=bodies.Analysis,
+    summary="Submit a file",
+    openapi_extra=form_schema(FILE, ["file"]),
+    responses={
+        202: {"description": "Queued", "headers": LOCATION},
+        **responses(*KNOWN, *BROKEN, *UPLOAD, "not-found", "key-reused"),
+    },
+)
+async def submit(
+    request: Request,
+    response: Response,
+    caller: Submitter,
+    batch: BatchQuery = None,
+    idempotency_key: Key = None,
+) -> bodies.Analysis:
+    """Stream one file in, and queue it. The answer comes before it is looked at."""
+    service = service_of(request)
+    if batch is not None:
+        await own_batch(service, caller, batch)
+    if idempotency_key is None:  # with a key an earlier analysis may answer
+        await check_room(service)
+    async with received_form(request, service, part="file", most_files=1) as form:
+        if not form.uploads:
+            raise ProblemError("invalid-request", "The form has no part named 'file'. Add it.")
+        job, new = await hand_over(service, caller, form, batch=batch, key=idempotency_key)
+    outcome = "queued" if new else "already there"
+    await service.audit(caller.owner, "submit", job.id, outcome, caller.address)
+    response.headers["Location"] = f"/v1/analyses/{job.id}"
+    return bodies.analysis(job)
+
+
+@router.get(
+    "",
+    response_model=bodies.AnalysisList,
+    summary="List own analyses",
+    responses=responses(*KNOWN, *BROKEN, "invalid-request", "not-found"),
+)
+def list_analyses(
+    request: Request,
+    caller: Reader,
+    batch: BatchQuery = None,
+    after: Annotated[
+        str | None, Query(pattern="^[0-9a-f]{32}$", description="'next' of the page before")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> bodies.AnalysisList:
+    """Newest first; those of a batch in the order of submission."""
+    jobs = service_of(request).store.jobs
+    if batch is not None and jobs.batch(batch, owner=caller.owner) is None:
+        raise batch_not_found()
+    found = jobs.jobs(owner=caller.owner, batch=batch, after=after, limit=limit + 1)
+    page = found[:limit]
+    following = page[-1].id if len(found) > limit else None
+    return bodies.AnalysisList(items=[bodies.entry(job) for job in page], next=following)
+
+
+@router.get(
+    "/{id}",
+    response_model=bodies.Analysis,
+    summary="Look at an analysis",
+    responses=responses(*KNOWN, *BROKEN, "invalid-request", "not-found"),
+)
+def look(request: Request, caller: Reader, id: JobId) -> bodies.Analysis:
+    """State, progress, and the result once there is one."""
+    return bodies.analysis(own_job(service_of(request), caller, id))
+
+
+@router.delete(
+    "/{id}",
+    status_code=204,
+    summary="Delete an analysis",
+    responses=responses(*KNOWN, *BROKEN, "invalid-request", "not-found"),
+)
+async def delete(request: Request, caller: Submitter, id: JobId) -> None:
+    """Delete it with its file, result and evidence; one that runs is cancelled first."""
+    service = service_of(request)
+    if not await run_in_threadpool(service.store.jobs.delete, id, owner=caller.owner):
+        raise not_found()
+    await service.audit(caller.owner, "delete", id, "deleted", caller.address)
+
+
+@router.post(
+    "/{id}/cancel",
+    response_model=bodies.Analysis,
+    summary="Cancel an analysis",
+    responses=responses(*KNOWN, *BROKEN, "invalid-request", "not-found"),
+)
+async def cancel(request: Request, caller: Submitter, id: JobId) -> bodies.Analysis:
+    """Stop one that is queued or running; any other stays as it is."""
+    service = service_of(request)
+    job = await run_in_threadpool(service.store.jobs.cancel, id, owner=caller.owner)
+    if job is None:
+        raise not_found()
+    await service.audit(caller.owner, "cancel", id, job.state, caller.address)
+    return bodies.analysis(job)
+
+
+async def check_room(service: Service) -> None:
+    """Refuse before a file is received that could not be queued; whether it can is said later.
+
+    Raises:
+        ProblemError: 429.
+    """
+    counts = await run_in_threadpool(service.store.jobs.counts)
+    if counts["queued"] >= service.settings.queue_limit:
+        raise _queue_full(service, EARLY_WAIT_S)
+
+
+async def hand_over(
+    service: Service, caller: Caller, form: Form, *, batch: str | None, key: str | None
+) -> tuple[Job, bool]:
+    """Queue the first file of a form, which from then on is the store's.
+
+    Raises:
+        ProblemError: 404 no such batch, 409 the key was used, 429 the queue is full.
+    """
+
+    def submit() -> tuple[Job, bool]:
+        found = service.store.jobs.submit(
+            form.uploads[0],
+            owner=caller.owner,
+            batch=batch,
+            key=key,
+            max_frames=form.max_frames,
+            evidence=form.evidence,
+        )
+        del form.uploads[0]  # in the same thread: a cancelled request must not delete it
+        return found
+
+    try:
+        return await run_in_threadpool(submit)
+    except QueueFull as error:
+        raise _queue_full(service, error.retry_after) from error
+    except KeyReused as error:
+        raise ProblemError(
+            "key-reused",
+            "This Idempotency-Key was sent before with another file or setting. Use a new key.",
+        ) from error
+    except BatchUnknown as error:
+        raise batch_not_found() from error
+
+
+def own_job(service: Service, caller: Caller, id: str) -> Job:
+    """The caller's job. Blocks.
+
+    Raises:
+        ProblemError: 404.
+    """
+    job = service.store.jobs.job(id, owner=caller.owner)
+    if job is None:
+        raise not_found()
+    return job
+
+
+async def own_batch(service: Service, caller: Caller, id: str) -> None:
+    """Make sure that a batch is the caller's.
+
+    Raises:
+        ProblemError: 404.
+    """
+    if await run_in_threadpool(service.store.jobs.batch, id, owner=caller.owner) is None:
+        raise batch_not_found()
+
+
+def _queue_full(service: Service, wait: int) -> ProblemError:
+    limit = service.settings.queue_limit
+    return ProblemError(
+        "queue-full",
+        f"{limit} analyses are waiting. Send it again in {wait} s.",
+        headers={"Retry-After": str(wait)},
+    )
+
+
+def not_found() -> ProblemError:
+    """The answer for an analysis that is not there, or is another's."""
+    return ProblemError("not-found", "There is no such analysis, or it is not yours.")
+
+
+def batch_not_found() -> ProblemError:
+    """The answer for a batch that is not there, or is another's."""
+    return ProblemError(
+        "not-found", "There is no such batch, or it is not yours. Open one with POST /v1/batches."
+    )

@@ -1,0 +1,193 @@
+"""/v1/batches: files that belong together."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from typing import IO, Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+
+from unmask.apps.server.api import bodies
+from unmask.apps.server.api.analyses import (
+    BROKEN,
+    KNOWN,
+    LOCATION,
+    UPLOAD,
+    batch_not_found,
+    check_room,
+    form_schema,
+    hand_over,
+)
+from unmask.apps.server.api.callers import Caller, Reader, Submitter
+from unmask.apps.server.api.parts import is_multipart
+from unmask.apps.server.api.problem import ProblemError, responses
+from unmask.apps.server.api.service import Service, service_of
+from unmask.apps.server.api.uploads import Form, received_form, writing
+from unmask.apps.server.contract import Batch
+
+router = APIRouter(prefix="/v1/batches", tags=["batches"])
+
+MOST_FILES = 100
+"""In one request. Larger batches are opened empty and filled with POST /v1/analyses?batch=ID."""
+PAGE = 100
+IN_MEMORY_BYTES = 8 * 2**20
+BatchId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="of the batch")]
+FILES = {
+    "files": {
+        "type": "array",
+        "maxItems": MOST_FILES,
+        "items": {"type": "string", "format": "binary"},
+        "description": "pictures and videos",
+    }
+}
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=bodies.BatchState,
+    summary="Open a batch",
+    openapi_extra=form_schema(FILES, []),
+    responses={
+        202: {"description": "Opened", "headers": LOCATION},
+        **responses(*KNOWN, *BROKEN, *UPLOAD, "not-found"),
+    },
+)
+async def open_batch(request: Request, response: Response, caller: Submitter) -> bodies.BatchState:
+    """Of the files in the form, or empty without a form.
+
+    All files are taken or none: where one is refused, the whole request is, and says which.
+    """
+    service = service_of(request)
+    if is_multipart(request):
+        await check_room(service)
+        async with received_form(request, service, part="files", most_files=MOST_FILES) as form:
+            batch = await _fill(service, caller, form)
+    else:
+        await _nothing_sent(request)
+        batch = await run_in_threadpool(service.store.jobs.open_batch, owner=caller.owner)
+    outcome = f"{batch.jobs} queued"
+    await service.audit(caller.owner, "open batch", batch.id, outcome, caller.address)
+    response.headers["Location"] = f"/v1/batches/{batch.id}"
+    return bodies.batch_state(batch)
+
+
+@router.get(
+    "/{id}",
+    response_model=bodies.BatchState,
+    summary="Look at a batch",
+    responses=responses(*KNOWN, *BROKEN, "invalid-request", "not-found"),
+)
+def look(request: Request, caller: Reader, id: BatchId) -> bodies.BatchState:
+    """How many of its analyses are in each state."""
+    return bodies.batch_state(_own(service_of(request), caller, id))
+
+
+@router.get(
+    "/{id}/results.jsonl",
+    summary="The results so far",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "One result a line",
+            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+            "headers": {
+                "Unmask-Missing": {
+                    "description": "analyses of the batch without a result (yet)",
+                    "schema": {"type": "integer", "minimum": 0},
+                }
+            },
+        },
+        **responses(*KNOWN, *BROKEN, "invalid-request", "not-found", "storage-full"),
+    },
+)
+def results(request: Request, caller: Reader, id: BatchId) -> Response:
+    """Those that are done, in the order of submission."""
+    service = service_of(request)
+    _own(service, caller, id)
+    folder = str(service.settings.data)
+    spool = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=folder)  # noqa: SIM115 (sent later)
+    try:
+        missing = _gather(service, caller, id, spool)
+    except BaseException:
+        spool.close()
+        raise
+    headers = {
+        "Unmask-Missing": str(missing),
+        "Content-Disposition": f'attachment; filename="unmask-{id[:8]}.jsonl"',
+    }
+    return StreamingResponse(_pieces(spool), 200, headers, "application/x-ndjson")
+
+
+@router.delete(
+    "/{id}",
+    status_code=204,
+    summary="Delete a batch",
+    responses=responses(*KNOWN, *BROKEN, "invalid-request", "not-found"),
+)
+async def delete(request: Request, caller: Submitter, id: BatchId) -> None:
+    """Delete it with all its analyses, their files, results and evidence."""
+    service = service_of(request)
+    if not await run_in_threadpool(service.store.jobs.delete_batch, id, owner=caller.owner):
+        raise batch_not_found()
+    await service.audit(caller.owner, "delete batch", id, "deleted", caller.address)
+
+
+async def _fill(service: Service, caller: Caller, form: Form) -> Batch:
+    """A batch of the files of a form; where one cannot be queued, nothing stays."""
+    jobs = service.store.jobs
+    batch = await run_in_threadpool(jobs.open_batch, owner=caller.owner)
+    try:
+        while form.uploads:
+            job, _ = await hand_over(service, caller, form, batch=batch.id, key=None)
+            await service.audit(caller.owner, "submit", job.id, "queued", caller.address)
+    except BaseException:
+        await run_in_threadpool(jobs.delete_batch, batch.id, owner=caller.owner)
+        raise
+    filled = await run_in_threadpool(jobs.batch, batch.id, owner=caller.owner)
+    if filled is None:  # deleted by its owner in between
+        raise batch_not_found()
+    return filled
+
+
+async def _nothing_sent(request: Request) -> None:
+    """Make sure that a request without a form has no body either."""
+    length = request.headers.get("content-length", "0")
+    if length != "0" or "transfer-encoding" in request.headers:
+        raise ProblemError(
+            "unsupported-media",
+            "Send the files as multipart/form-data, in parts named 'files', or nothing at all.",
+        )
+
+
+def _own(service: Service, caller: Caller, id: str) -> Batch:
+    batch = service.store.jobs.batch(id, owner=caller.owner)
+    if batch is None:
+        raise batch_not_found()
+    return batch
+
+
+def _gather(service: Service, caller: Caller, id: str, spool: IO[bytes]) -> int:
+    """Write the results to `spool`; how many analyses have none. One look, so both agree."""
+    missing, after = 0, None
+    while page := service.store.jobs.jobs(owner=caller.owner, batch=id, after=after, limit=PAGE):
+        for job in page:
+            found = bodies.shown_result(job)
+            if found is None:
+                missing += 1
+            else:
+                line = json.dumps(found.model_dump(mode="json", by_alias=True))
+                writing(spool.write, line.encode() + b"\n")
+        after = page[-1].id
+    return missing
+
+
+def _pieces(spool: IO[bytes]) -> Iterator[bytes]:
+    with spool:
+        spool.seek(0)
+        while piece := spool.read(1 << 16):
+            yield piece

@@ -1,0 +1,1 @@
+"""The web app: pages for people, and the HTTP interface of the Annotate page."""

@@ -1,0 +1,72 @@
+"""One network in memory, and a detector over it for every number of frames asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from unmask.faces import MTCNNDetector
+from unmask.inference.detector import Detector, Examined
+from unmask.inference.settings import Settings, choose_device, locate_weights
+from unmask.media.decoded import Failure, Media
+from unmask.models.checkpoint import load_checkpoint
+
+
+class Judge:
+    """Judges decoded inputs; loads the model once.
+
+    Args:
+        model: name of a packaged model, or path of a .safetensors file.
+        device: auto, cpu, cuda, cuda:N or mps.
+
+    Raises:
+        ConfigError: unknown model or device, or a model without thresholds.
+        CheckpointError: weights or card missing or damaged.
+    """
+
+    def __init__(self, model: str, device: str) -> None:
+        self._network, self._card = load_checkpoint(locate_weights(model))
+        self._device = choose_device(device)
+        self._faces = MTCNNDetector(device=self._device)
+        self._detectors: dict[int, Detector] = {}
+        self._detector(Settings().max_frames)  # a model that cannot judge is refused at the start
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self._card.name
+
+    @property
+    def weights_sha256(self) -> str:
+        """Hash of the weights file."""
+        return self._card.weights_sha256
+
+    def settings_sha256(self, max_frames: int) -> str:
+        """Hash of all else that a score depends on, for this number of frames per video."""
+        return self._detector(max_frames).settings_sha256
+
+    def examine(
+        self, items: Sequence[Media | Failure], *, max_frames: int, evidence: bool = False
+    ) -> list[Examined]:
+        """As `Detector.examine`; `max_frames` is what the items were decoded with."""
+        return self._detector(max_frames).examine(items, evidence=evidence)
+
+    def works(self) -> bool:
+        """Whether the device still computes: after some faults a GPU refuses all further work."""
+        try:
+            return float(torch.ones(1, device=self._device).sum().item()) == 1.0
+        except RuntimeError:
+            return False
+
+    def _detector(self, max_frames: int) -> Detector:
+        if max_frames not in self._detectors:
+            settings = Settings.checked(max_frames=max_frames, precision="float32")
+            self._detectors[max_frames] = Detector(
+                self._network,
+                self._card,
+                settings=settings,
+                device=self._device,
+                face_detector=self._faces,
+            )
+        return self._detectors[max_frames]

@@ -1,0 +1,48 @@
+"""The model card's view: numbers as they stand, and nothing where the card is silent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from unmask.apps.server.web.card import card_view, read_model_card
+from unmask.errors import CheckpointError
+from unmask.metrics.calibration import sigmoid
+
+
+def test_a_bare_card_makes_nothing_up() -> None:
+    view = card_view({"name": "bare"})
+    assert view.name == "bare"
+    assert (view.decision, view.ranking, view.reals, view.items) == ([], [], [], [])
+    assert (view.curve, view.calibration, view.split, view.command) == (None, None, "", None)
+
+
+def test_the_curve_is_the_calibration_of_results() -> None:
+    card = read_model_card("unmask-default")
+    view = card_view(card)
+    assert view.curve is not None
+    decision = card["decision"]
+    middle = next(point for point in view.curve.points if point[0] == 0.5)
+    assert middle[1] == pytest.approx(float(sigmoid(decision["bias"])))
+    assert view.curve.points[0][1] < 0.001
+    assert view.curve.flag == view.curve.x.at(decision["flag"])
+
+
+def test_the_test_split_is_shown_where_there_is_one() -> None:
+    view = card_view(read_model_card("unmask-default"))
+    assert view.split == "test"
+    assert ("stylegan", "0.760 (0.727–0.790)", "0.2%", "0.540 (0.502–0.580)", "0.2%",
+            "394 / 632") in view.ranking  # fmt: skip
+
+
+def test_the_card_beside_weights_is_read(tmp_path: Path) -> None:
+    (tmp_path / "own.json").write_text(json.dumps({"name": "own"}))
+    assert read_model_card(str(tmp_path / "own.safetensors")) == {"name": "own"}
+
+
+@pytest.mark.parametrize("model", ["no-such-model", "../unmask-none", "gone.safetensors"])
+def test_a_missing_card_says_so(model: str) -> None:
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_model_card(model)
