@@ -30,7 +30,7 @@ def picture(number: int, seed: int, *, side: int | None = None) -> bytes:
     left, top, right, bottom = (rng.uniform(0, MOST_CROP) for _ in range(4))
     width, height = image.size
     box = (left * width, top * height, (1 - right) * width, (1 - bottom) * height)
-    cut = image.crop(tuple(map(round, box)))
+    cut = image.crop(box)
     if side is not None:
         cut.thumbnail((side, side))
     out = io.BytesIO()

@@ -61,8 +61,9 @@ def main() -> None:
     parser.add_argument("--pace", type=float, default=1.5, help="uploads per second")
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--grace", type=float, default=30.0, metavar="S",
-                        help="within which what a killed process leaves behind must end")  # fmt: skip
+    parser.add_argument(
+        "--grace", type=float, default=30.0, help="seconds an orphaned process may still run"
+    )
     parser.add_argument("--most-seconds", type=float, default=3000.0)
     given = parser.parse_args()
     record = Record(seed=given.seed)
@@ -118,8 +119,11 @@ def run(root: Path, given: Any) -> tuple[dict[str, Any], str]:
         "attempts": Counter(str(row["attempts"]) for row in database),
         "faults": faults | {"changed": sorted(changed)},
         "orphans": {
-            "seen": len(watch.orphaned),
-            "longest_s": max(watch.orphaned.values(), default=0.0),
+            "seen": Counter(kind for kind, *_ in watch.orphaned),
+            "longest_s": {
+                kind: max(s for (one, *_), s in watch.orphaned.items() if one == kind)
+                for kind in sorted({kind for kind, *_ in watch.orphaned})
+            },
             "left_at_the_end": left,
         },
         "claims": claims,
@@ -187,7 +191,8 @@ class Uploads:
 
 def kill_often(service: Service, given: Any, deadline: float) -> list[dict[str, Any]]:
     """Kill, start again, and say what was killed when; ends early when the time is over."""
-    rng, began, kills = random.Random(given.seed), time.monotonic(), []
+    rng, began = random.Random(given.seed), time.monotonic()
+    kills: list[dict[str, Any]] = []
     while len(kills) < given.kills and time.monotonic() < deadline:
         target = rng.choice(sorted(TARGETS))
         _await_worker(service, min(deadline, time.monotonic() + WORKER_S))
@@ -245,15 +250,16 @@ class Watch:
     Attributes:
         seen: state and end of the analyses that have ended, by id.
         changed: ids of those that were seen otherwise later.
-        orphaned: seconds for which processes have outlived the one that started them.
+        orphaned: seconds for which a process was seen to outlive the one that started it, by its
+            kind, number and start.
     """
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self.seen: dict[str, tuple[Any, ...]] = {}
         self.changed: set[str] = set()
-        self.orphaned: dict[tuple[int, int], float] = {}
-        self._first: dict[tuple[int, int], float] = {}
+        self.orphaned: dict[tuple[str, int, int], float] = {}
+        self._first: dict[tuple[str, int, int], float] = {}
         self._over = threading.Event()
         self._threads = [
             threading.Thread(target=self._repeat, args=given, daemon=True)
@@ -288,7 +294,7 @@ class Watch:
         for process in running:
             wanted = {"decoder": "worker", "worker": "service"}.get(process.kind)
             if wanted is not None and parents.get(process.parent) != wanted:
-                key = process.pid, process.started
+                key = process.kind, process.pid, process.started
                 self.orphaned[key] = now - self._first.setdefault(key, now)
 
     def _repeat(self, look: Any, seconds: float) -> None:

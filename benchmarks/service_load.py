@@ -4,7 +4,8 @@
 
 Starts `unmask serve` on a free loopback port and an empty data folder. The clients upload stills
 and short clips made of those in examples/, then ask for their analyses once a second; meanwhile the
-other endpoints are timed. `unmask scan` runs on the same files before and after, and on one XX
+other endpoints are timed. `unmask scan` runs on the same files before and after, and on one of
+them alone: that time is taken off, as the service has done one file before its time begins.
 Exits with 1 where a claim does not hold.
 """
 

@@ -98,7 +98,7 @@ def verify_line(result: Result, command: Sequence[str]) -> str:
 def _option(command: Sequence[str], name: str) -> str | None:
     """The last value given to the option `name`, as `--name value` or `--name=value`."""
     value = None
-    for word, following in zip(command, [*command[1:], None], strict=True):
+    for word, following in zip(command, [*command[1:], None], strict=False):
         if word == name:
             value = following
         elif word.startswith(f"{name}="):
