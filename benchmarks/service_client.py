@@ -8,7 +8,7 @@ import sqlite3
 import statistics
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
@@ -76,7 +76,8 @@ class Submission:
         ids: of the analysis, from every 202 that came.
         seconds: of the request that was accepted.
         refused: answers that asked to come again, by status.
-        lost: requests that got no answer.
+        lost: requests that were sent at least in part and got no answer.
+        unreachable: times that nobody listened.
         error: why it was given up; None: accepted.
     """
 
@@ -84,6 +85,7 @@ class Submission:
     seconds: float = 0.0
     refused: Counter[int] = field(default_factory=Counter)
     lost: int = 0
+    unreachable: int = 0
     error: str | None = None
 
 
@@ -92,14 +94,14 @@ def submit(
     name: str,
     content: bytes,
     *,
-    deadline: float,
+    left: Callable[[], float],
     batch: str | None = None,
     key: str | None = None,
 ) -> Submission:
     """Upload until it is accepted: wait as Retry-After says; with a key, try lost answers again.
 
     Args:
-        deadline: of `time.monotonic`, after which it is given up.
+        left: gives the seconds until it is to be given up.
         key: of idempotency. Without one, an upload whose answer was lost is given up.
     """
     done = Submission(error="no time was left")
@@ -107,11 +109,14 @@ def submit(
     body, headers = form(name, content)
     if key is not None:
         headers["Idempotency-Key"] = key
-    while time.monotonic() < deadline:
+    while left() > 0:
         try:
             answer = ask(port, "POST", path, body, headers)
         except (OSError, HTTPException) as error:
-            done.lost += 1
+            if isinstance(error, ConnectionRefusedError):
+                done.unreachable += 1
+            else:
+                done.lost += 1
             if key is None:
                 done.error = f"no answer: {type(error).__name__}"
                 return done
@@ -126,7 +131,9 @@ def submit(
             done.error = f"{answer.status}: {answer.body[:300].decode('utf-8', 'replace')}"
             return done
         pause = float(answer.headers.get("retry-after", "1"))
-        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+        until = time.monotonic() + pause
+        while left() > 0 and time.monotonic() < until:
+            time.sleep(min(0.5, pause))
     return done
 
 

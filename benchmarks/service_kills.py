@@ -157,8 +157,10 @@ class Uploads:
         self._clients = [self._pool.submit(self._client, number) for number in clients]
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._over.set()
+        if kind is not None:
+            self._deadline = 0.0
         self._pool.shutdown()
         for client in self._clients:
             client.result()
@@ -171,8 +173,12 @@ class Uploads:
             "accepted": sum(one.error is None for one in each),
             "answers_lost": sum(one.lost for one in each),
             "sent_again_after_a_lost_answer": sum(one.lost > 0 for one in each),
+            "nobody_listened": sum(one.unreachable for one in each),
             "refused_for_later": dict(sum((one.refused for one in each), Counter())),
         }
+
+    def _left(self) -> float:
+        return self._deadline - time.monotonic()
 
     def _client(self, number: int) -> None:
         seed, step = self._given.seed, self._given.clients
@@ -184,7 +190,7 @@ class Uploads:
             content = clip(number, seed) if is_clip else picture(number, seed, side=SIDE)
             key, name = f"{seed}-{number}", f"{number:05d}.{'mp4' if is_clip else 'jpg'}"
             sent = self.sent[key] = Sent(hashlib.sha256(content).hexdigest())
-            sent.submission = submit(self._port, name, content, deadline=self._deadline, key=key)
+            sent.submission = submit(self._port, name, content, left=self._left, key=key)
             number += step
             self._over.wait(max(0.0, due - time.monotonic()))
 
