@@ -124,6 +124,22 @@ def test_positive_latents_leave_nothing_to_rectify() -> None:
     torch.testing.assert_close(signed.encode(rgb).map, output.map)
 
 
+def test_the_encoder_may_see_residuals_beside_the_picture() -> None:
+    model, rgb = lae(PLAIN, residuals=("resampling", "srm")), faces()
+    seen = model._seen(rgb)
+    assert seen.shape == (len(rgb), 9, *rgb.shape[2:])
+    torch.testing.assert_close(seen[:, :3], rgb)
+    pixels = (rgb + 1) * 127.5
+    limit = model.views.config.limit
+    expected = (pixels - F.interpolate(pixels[..., ::2, ::2], scale_factor=2)) / limit
+    torch.testing.assert_close(seen[:, 3:6], expected.clamp(-1, 1), atol=1e-5, rtol=1e-5)
+    rebuilt = model.reconstruct(rgb).reconstruction
+    assert rebuilt is not None
+    assert rebuilt.shape == rgb.shape
+    weights = model.latent.weight[:, :, 0, 0]
+    torch.testing.assert_close(model.channel_activations(rgb) @ weights.T, model.encode(rgb).latent)
+
+
 def test_channel_activations_are_the_means_the_latent_is_made_of() -> None:
     model, rgb = lae(), faces()
     activations = model.channel_activations(rgb)

@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from unmask.errors import ShapeError
 from unmask.models.backbones import global_pool, refuse_backbone_weights
 from unmask.models.output import ModelOutput
+from unmask.models.trace import Residual, TraceConfig, TraceViews
 
 MapNormalisation = Literal["none", "max", "minmax", "sum"]
 _EMPTY = 1e-6
@@ -48,6 +49,9 @@ class LAEConfig(BaseModel):
         size: side of the picture in pixels; halved once less than there are `channels`.
         channels: of the encoder's levels; the last are f_k.
         latent: K units, the first half of which is true's, the second fake's.
+        residuals: maps of `models.trace.TraceViews` that the encoder sees beside the picture, none
+            as in the paper: from scratch, few pictures do not teach it a front end of its own. The
+            decoder rebuilds the picture alone.
         latent_sign: latent maps of any sign (`free`), or above zero (`positive`, by a softplus).
         map: the interpretation map takes all units, or only the fake half.
         map_weight: a unit's map counts by its `magnitude` |z_c|, as in the paper, or by its value
@@ -67,6 +71,7 @@ class LAEConfig(BaseModel):
     size: int = Field(256, ge=16, multiple_of=16)
     channels: tuple[PositiveInt, ...] = Field((8, 16, 32, 64, 128), min_length=2)
     latent: int = Field(128, ge=2, multiple_of=2)
+    residuals: tuple[Residual, ...] = ()
     latent_sign: Literal["free", "positive"] = "free"
     map: Literal["both", "fake_half"] = "both"
     map_weight: Literal["magnitude", "signed"] = "magnitude"
@@ -131,10 +136,11 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
     ]
 
 
-def _encoder(channels: tuple[int, ...]) -> nn.Sequential:
+def _encoder(inputs: int, channels: tuple[int, ...]) -> nn.Sequential:
     """Two 3x3 convolutions a level; the second halves the map, but for the last level's."""
     layers: list[nn.Module] = []
-    for level, (inputs, outputs) in enumerate(zip((3, *channels), channels, strict=False), start=1):
+    ends = zip((inputs, *channels), channels, strict=False)
+    for level, (inputs, outputs) in enumerate(ends, start=1):
         layers += _convolution(inputs, outputs)
         layers += _convolution(outputs, outputs, 1 if level == len(channels) else 2)
     return nn.Sequential(*layers)
@@ -174,7 +180,9 @@ class LAE(nn.Module):
         super().__init__()
         refuse_backbone_weights(pretrained, backbone_weights)
         self.config = config = config or LAEConfig()
-        self.encoder = _encoder(config.channels)
+        self.views = TraceViews(TraceConfig(residuals=config.residuals or ("rgb",)))
+        beside = self.views.channels if config.residuals else 0
+        self.encoder = _encoder(3 + beside, config.channels)
         self.latent = nn.Conv2d(config.channels[-1], config.latent, 1, bias=False)
         self.decoder = _decoder(config.latent, config.channels)
         # activations begin near the middle between the two that the latent loss asks for
@@ -233,7 +241,7 @@ class LAE(nn.Module):
     def channel_activations(self, rgb: Tensor) -> Tensor:
         """(N, C) float32 mean of each of the last convolution's maps f_k, on which pictures are
         chosen for annotation."""
-        return global_pool(self.encoder(rgb))
+        return global_pool(self.encoder(self._seen(rgb)))
 
     @property
     def cam_layer(self) -> tuple[nn.Module, Literal["rgb", "native"]]:
@@ -249,10 +257,16 @@ class LAE(nn.Module):
         size = self.config.size
         if rgb.shape[1:] != (3, size, size):
             raise ShapeError(f"This LAE takes (N, 3, {size}, {size}); got {tuple(rgb.shape)}.")
-        features = self.encoder(rgb)
+        features = self.encoder(self._seen(rgb))
         with torch.autocast(device_type=rgb.device.type, enabled=False):
             maps: Tensor = self.latent(features.to(self.latent.weight.dtype))
             return F.softplus(maps) if self.config.latent_sign == "positive" else maps
+
+    def _seen(self, rgb: Tensor) -> Tensor:
+        """What the encoder sees: the picture, and its residuals behind it."""
+        if not self.config.residuals:
+            return rgb
+        return torch.cat([rgb, self.views((rgb.float() + 1) * 127.5)], dim=1)
 
     def _encoded(self, maps: Tensor, normalisation: MapNormalisation | None) -> LAEOutput:
         with torch.autocast(device_type=maps.device.type, enabled=False):

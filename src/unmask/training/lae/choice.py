@@ -71,7 +71,7 @@ def _given(model: LAE, spec: InputSpec, corpus: Corpus, places: Sequence[int], r
             views = [to_views(crop(place), spec) for place in some]
             rgb = to_tensors(views, spec)["rgb"].to(device)
             with torch.inference_mode():
-                channels.append(model.encoder(rgb).double().mean((2, 3)).cpu().numpy())
+                channels.append(model.channel_activations(rgb).double().cpu().numpy())
     return Given(given.logits, given.embeddings, np.concatenate(channels))
 
 
