@@ -186,16 +186,16 @@ def analysed(browser: Any, site: Site) -> Callable[[Path], str]:
 
 
 @contextmanager
-def painting(window: Window, name: str) -> Iterator[str]:
-    """The Annotate page with the next open picture; gives the picture's SHA-256."""
+def painting(window: Window, name: str, pictures: Path | None = None) -> Iterator[str]:
+    """The Annotate page with the next open picture, of `pictures`; gives its SHA-256."""
     window.go("/annotate")
     window.page.wait_for_selector("#queue [aria-current]")
     window.page.wait_for_selector("text=: open.")
     window.page.fill("#who", name)
     window.page.locator("#canvas").scroll_into_view_if_needed()
     shown = window.page.locator("#queue [aria-current] bdi").inner_text()
-    pictures = read_pictures(window.site.annotations.parent / "pictures")
-    yield next(picture.sha256 for picture in pictures if picture.path == shown)
+    known = read_pictures(pictures or window.site.annotations.parent / "pictures")
+    yield next(picture.sha256 for picture in known if picture.path == shown)
 
 
 def on_screen(window: Window, x: float, y: float) -> tuple[float, float]:
