@@ -17,14 +17,15 @@ from unmask.data.dataset import (
     TrainingPairs,
     laundered,
     scoring_sets,
-    soften,
 )
 from unmask.data.items import Item
 from unmask.data.pairing import is_of
+from unmask.data.softness import equalise, soften
 from unmask.errors import ConfigError
 from unmask.synthesis.families import TRAINING_FAMILIES
 from unmask.transforms.perturb import LaunderingPolicy
 from unmask.transforms.preprocess import InputSpec, Views
+from unmask.transforms.spectrum import radial_power
 
 SPEC = InputSpec(native_size=64, native_limit=None)
 FIVE = np.array([[34, 40], [66, 40], [50, 58], [38, 74], [62, 74]], np.float32)
@@ -295,3 +296,28 @@ def test_views_are_made_once_and_kept_while_there_is_room(monkeypatch: pytest.Mo
     assert [int(v["native"][0, 0, 0]) for v in second] == [7, 8]
     assert made.count(8) == 5
     assert MadeViews.kept == 600
+
+
+def test_equalised_pairs_are_equally_sharp(crops: Crops) -> None:
+    sharp = textured(0)
+    soft = np.asarray(cv2.GaussianBlur(sharp, (0, 0), 1.0), np.uint8)
+    power = {True: [], False: []}  # type: ignore[var-annotated]
+    for seed in range(8):
+        real, fake = equalise(sharp, soft, np.random.default_rng(seed))
+        assert (real is sharp) != (fake is soft)
+        one, other = radial_power(real.astype(float)), radial_power(fake.astype(float))
+        np.testing.assert_allclose(one[2:40], other[2:40], rtol=0.2)
+        power[real is sharp].append(one[20:40].mean())
+    assert min(power[True]) > 2 * max(power[False])  # both happen: sharp pairs, and soft ones
+    odd = sharp[:, :99]
+    assert equalise(odd, odd, np.random.default_rng(0))[0] is odd
+    assert equalise(sharp, sharp[:50], np.random.default_rng(0))[0] is sharp
+
+
+def test_equalising_is_off_unless_asked_for_and_costs_no_draw(crops: Crops) -> None:
+    kinds = {"families": {"reupsample": 1.0}, "laundering": LaunderingPolicy()}
+    plain = TrainingPairs(crops, SPEC, settings(**kinds), seed=0)
+    equal = TrainingPairs(crops, SPEC, settings(**kinds, equalise_p=1.0), seed=0)
+    assert torch.equal(plain[0]["native"], TrainingPairs(
+        crops, SPEC, settings(**kinds, equalise_p=0.0), seed=0)[0]["native"])  # fmt: skip
+    assert not torch.equal(plain[0]["native"], equal[0]["native"])

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from unmask.data.annotation.masks import Mask
 from unmask.data.crops import Crops
 from unmask.data.pairing import is_of, own_fakes
+from unmask.data.softness import equalise, soften
 from unmask.errors import ConfigError, DatasetError
 from unmask.synthesis.families import TRAINING_FAMILIES, Family
 from unmask.synthesis.shape import dense_landmarks
@@ -37,6 +38,8 @@ class PairSettings:
             what made it and not in where it comes from; all reals when not named.
         laundering: what both halves of a pair go through.
         soften_real_p: chance that the real half alone is softened, so that softness is no cue.
+        equalise_p: chance that one half, either, gets the radial spectrum of the other, so that
+            how sharp a picture is says nothing (see `softness.equalise`).
         ramp_epochs: epochs over which laundering comes in, from clean traces to full strength.
         forged: the families of `TRAINING_FAMILIES` are forged from the reals, anew every time;
             otherwise they too are fakes of the index, like any other name.
@@ -50,6 +53,7 @@ class PairSettings:
     beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
     laundering: LaunderingPolicy = field(default_factory=LaunderingPolicy)
     soften_real_p: float = 0.2
+    equalise_p: float = 0.0
     ramp_epochs: int = 4
     forged: bool = True
     random_grid: bool = True
@@ -165,6 +169,8 @@ class TrainingPairs(Dataset[dict[str, torch.Tensor]]):
         strength = min(1.0, self.epoch / ramp) if ramp else 1.0
         if rng.random() < self.settings.soften_real_p:
             real = soften(real, rng)
+        if (p := self.settings.equalise_p) and rng.random() < p:
+            real, fake = equalise(real, fake, rng)
         chain = self.laundering.draw(rng, strength)
         offset = (float(rng.random()), float(rng.random()))
         flip = rng.random() < 0.5
@@ -232,18 +238,6 @@ def laid_over(mask: Mask | None, image: UInt8Image) -> NDArray[np.uint8]:
     whole = mask.astype(np.uint8) * np.uint8(255)
     kernel = cv2.INTER_AREA if width < mask.shape[1] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(whole, (width, height), interpolation=kernel), np.uint8)
-
-
-def soften(image: UInt8Image, rng: Generator) -> UInt8Image:
-    """What happens to reals every day and proves nothing: mild blur, or enlargement."""
-    if rng.random() < 0.5:
-        return gaussian_blur(image, float(rng.uniform(0.4, 1.3)))
-    side = image.shape[0]
-    small = max(16, round(side / float(rng.uniform(1.2, 2.2))))
-    kernels = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
-    reduced = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
-    enlarged = cv2.resize(reduced, (side, side), interpolation=kernels[int(rng.integers(3))])
-    return np.asarray(enlarged, np.uint8)
 
 
 def _as_tensors(views: Sequence[Views], flip: bool) -> dict[str, torch.Tensor]:

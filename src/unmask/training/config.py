@@ -29,6 +29,8 @@ class DataConfig(_Section):
     sources: list[str] | None = None
     """Use only items of these sources (reals and their fakes); all when null."""
     soften_real_p: Annotated[float, Field(ge=0, le=1)] = 0.2
+    equalise_p: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Chance that one half of a pair gets the radial spectrum of the other."""
     ramp_epochs: Annotated[int, Field(ge=0)] = 4
     """Epochs over which laundering comes in."""
     window: Annotated[int, Field(ge=64, le=512)] | None = None

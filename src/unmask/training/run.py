@@ -266,6 +266,7 @@ def _feeds(
         families=config.data.families,
         beside=config.data.beside,
         soften_real_p=config.data.soften_real_p,
+        equalise_p=config.data.equalise_p,
         ramp_epochs=config.data.ramp_epochs,
         forged=config.data.forged,
         random_grid=config.data.random_grid,

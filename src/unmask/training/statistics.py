@@ -80,6 +80,7 @@ def _settings(config: DataConfig, family: str) -> PairSettings:
         families={family: 1.0},
         beside=config.beside,
         soften_real_p=config.soften_real_p,
+        equalise_p=config.equalise_p,
         ramp_epochs=0,
         forged=config.forged,
         random_grid=config.random_grid,
@@ -109,6 +110,8 @@ def _key(
         parts["pairs"] = [config.forged, config.random_grid]
     if config.own:
         parts["own"] = True
+    if config.equalise_p:
+        parts["equalise"] = config.equalise_p
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

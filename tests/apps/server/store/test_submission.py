@@ -108,12 +108,19 @@ def test_the_queue_has_a_bound(make_bench: Callable[..., Any]) -> None:
 
 def test_the_wait_follows_the_pace_of_late(make_bench: Callable[..., Any]) -> None:
     bench = make_bench(queue_limit=1)
+    bench.done()
+    bench.clock.forward(700)
     for _ in range(12):
         bench.done()
+        bench.clock.forward(15)
     bench.submit()
     with pytest.raises(QueueFull) as caught:
         bench.submit()
-    assert caught.value.retry_after == 50  # 12 in 10 minutes
+    assert caught.value.retry_after == 15  # 12 in the 3 minutes since the first was begun
+    bench.clock.forward(390)
+    with pytest.raises(QueueFull) as caught:
+        bench.submit()
+    assert caught.value.retry_after == 48  # 12 in 9.5 minutes
 
 
 def test_many_at_once_do_not_pass_the_bound(make_bench: Callable[..., Any]) -> None:

@@ -73,6 +73,18 @@ def test_it_ends_with_its_parent(service, hanging, until):
     until(lambda: not any(map(alive, decoders)), "no decoder is left")
 
 
+def test_it_ends_with_its_parent_while_it_still_loads_the_model(service):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "unmask.apps.server.worker"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    order = Order(settings=service.settings, worker=new_id())
+    _, said = process.communicate(order.model_dump_json().encode() + b"\n", timeout=120)
+    assert process.returncode == -signal.SIGTERM
+    assert b"ready" not in said
+
+
 def test_idle_decoders_end_with_a_worker_that_is_killed(service, start, until):
     id = service.submit("real")
     process = start()
@@ -127,14 +139,17 @@ def test_an_order_that_makes_no_sense_is_refused(order):
     assert SETTINGS_VARIABLE.encode() in done.stderr
 
 
-def test_settings_may_come_from_the_environment(service):
+def test_settings_may_come_from_the_environment(service, tmp_path):
     """A database that cannot be opened ends it, but only after the settings were read."""
-    settings = service.settings.model_copy(update={"database": "sqlite:////no/such/folder/x.db"})
+    (tmp_path / "file").write_text("no folder")
+    database = f"sqlite:///{tmp_path}/file/x.db"
+    settings = service.settings.model_copy(update={"database": database})
     done = subprocess.run(
         [sys.executable, "-m", "unmask.apps.server.worker"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         env=os.environ | {SETTINGS_VARIABLE: settings.model_dump_json()},
+        timeout=200,
     )
     assert done.returncode == 2
-    assert b"/no/such/folder" in done.stderr
+    assert str(tmp_path / "file").encode() in done.stderr

@@ -167,10 +167,16 @@ def _earlier(
 
 
 def _retry_after(connection: Connection, now: datetime) -> int:
-    """Seconds until the next place is free at the pace of late, 1..60."""
-    ended = connection.execute(
-        select(func.count()).where(jobs.c.finished > now - _PACE_WINDOW)
-    ).scalar_one()
+    """Seconds until the next place is free at the pace of late, 1..60.
+
+    The pace is that of the last minutes, or of the time since the first job in them was begun: a
+    service that was just started is not slow.
+    """
+    ended, begun = connection.execute(
+        select(func.count(), func.min(jobs.c.started)).where(jobs.c.finished > now - _PACE_WINDOW)
+    ).one()
     if not ended:
         return _RETRY_UNKNOWN_S
-    return min(_RETRY_MOST_S, max(1, math.ceil(_PACE_WINDOW.total_seconds() / ended)))
+    span: timedelta = _PACE_WINDOW if begun is None else min(_PACE_WINDOW, now - begun)
+    wait = math.ceil(span.total_seconds() / int(ended))
+    return min(_RETRY_MOST_S, max(1, wait))

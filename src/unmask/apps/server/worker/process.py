@@ -72,13 +72,13 @@ def main() -> int:
     try:
         order, watched = read_order(sys.stdin.buffer)
         worker = order.worker
+        if watched:
+            follow(sys.stdin.buffer)
         store = open_store(order.settings)
         try:
             from unmask.apps.server.worker.judging import Judge  # torch: not before all is well
 
-            judge = Judge(order.settings.model, order.settings.device)
-            parent = sys.stdin.buffer if watched else None
-            work(order, store, judge, parent=parent, say=say)
+            work(order, store, Judge(order.settings.model, order.settings.device), say=say)
         finally:
             store.close()
     except UnmaskError as error:
@@ -97,7 +97,6 @@ def work(
     store: Store,
     judge: Examiner,
     *,
-    parent: BinaryIO | None,
     say: Callable[[str], None],
 ) -> None:
     """Run the loop, and stop it in good order when told to.
@@ -106,7 +105,6 @@ def work(
         order: what to do.
         store: open.
         judge: has the model loaded.
-        parent: ends when the process that started this one does; None: that does not matter.
         say: tells a person.
 
     Raises:
@@ -127,11 +125,17 @@ def work(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    if parent is not None:
-        _start(_outlive, parent)
     _start(_insist, loop)
     say(f"ready with {judge.model}")
     loop.run()
+
+
+def follow(parent: BinaryIO) -> None:
+    """End this process, in good order where it is at work already, once `parent` ends.
+
+    From the first moment on: loading a model takes seconds, in which the parent may die, too.
+    """
+    _start(_outlive, parent)
 
 
 def _start(target: Callable[..., None], *given: object) -> None:

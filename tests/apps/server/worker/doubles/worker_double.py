@@ -148,6 +148,7 @@ def main() -> None:
     from unmask.apps.server.worker import loop, process
 
     order, _ = process.read_order(sys.stdin.buffer)
+    process.follow(sys.stdin.buffer)
     if os.environ.get("DEATHS") == "start":
         sys.exit(7)
     if os.environ.get("DEATHS") == "configuration":
@@ -173,7 +174,7 @@ def main() -> None:
     loop.Decoders = DeadlyDecoders  # type: ignore[misc]
     process.Loop = make_loop  # type: ignore[assignment, misc]
     process.work(
-        order, replace(store, jobs=jobs), judge, parent=sys.stdin.buffer,
+        order, replace(store, jobs=jobs), judge,
         say=lambda text: print(f"double {os.getpid()}: {text}", file=sys.stderr, flush=True),
     )  # fmt: skip
     store.close()
