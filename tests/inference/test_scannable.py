@@ -18,6 +18,7 @@ LIGHT: dict[str, int | None] = {
     "mesoinception4": None,
     "residual": None,
     "rich_linear": None,
+    "trace": None,
     "airl_b0": 96,
     "xception": 107,
     "f3net": 107,
