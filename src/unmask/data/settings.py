@@ -11,6 +11,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from unmask.errors import ConfigError
 
 
+def refused(what: str, error: ValidationError) -> ConfigError:
+    """What a validation found, with the name of every field, in one line."""
+    lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+    return ConfigError(f"{what}: {'; '.join(lines)}.")
+
+
 class HashedSettings(BaseModel):
     """Base of such settings; two folders with the same hash were made alike."""
 
@@ -26,8 +32,7 @@ class HashedSettings(BaseModel):
         try:
             return cls.model_validate(given)
         except ValidationError as error:
-            lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-            raise ConfigError(f"These settings cannot be: {'; '.join(lines)}.") from error
+            raise refused("These settings cannot be", error) from error
 
     @property
     def sha256(self) -> str:

@@ -13,11 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
-from jinja2 import Environment
 from markupsafe import Markup
 
-from unmask.apps.report import numbers, pictures, section, text
-from unmask.apps.report.page import environment, source_hash
+from unmask.apps.report import numbers, section, text
+from unmask.apps.report.page import source_hash
+from unmask.apps.report.results import result_environment
 from unmask.errors import ConfigError
 from unmask.results import REASONS, Result
 
@@ -89,7 +89,7 @@ class ReportWriter:
         self._command = tuple(command)
         self._tool = tool
         self._created = created or datetime.now(UTC)
-        self._env = _environment()
+        self._env = result_environment()
         self._tally = _Tally()
         self._rows: dict[str, TextIO] = {}
         self._sections: TextIO | None = None
@@ -202,27 +202,6 @@ class ReportWriter:
             if spool is not None:
                 spool.close()
         self._rows, self._sections = {}, None
-
-
-def _environment() -> Environment:
-    """The templates with what this report needs in them."""
-    env = environment()
-    env.filters |= {
-        "score": numbers.score,
-        "percent": numbers.percent,
-        "count": numbers.count,
-        "plural": numbers.plural,
-        "seconds": numbers.seconds,
-        "level": numbers.level,
-        "quality": text.quality,
-        "track_quality": text.track_quality,
-    }
-    env.globals |= {"text": text, "heat_colours": [_hex(stop) for stop in pictures.HEAT_STOPS]}
-    return env
-
-
-def _hex(colour: Sequence[int]) -> str:
-    return "#" + "".join(f"{part:02x}" for part in colour)
 
 
 def _chunks(spool: TextIO | None) -> Iterator[Markup]:

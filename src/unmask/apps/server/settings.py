@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from unmask.apps.cli.backend import DEFAULT_FRAMES, DEFAULT_MODEL
-from unmask.errors import ConfigError
+from unmask.data.settings import refused
 from unmask.media.limits import MIB
 
 _HOUR = 3600.0
@@ -68,8 +68,7 @@ class ServerSettings(BaseModel):
         try:
             return cls.model_validate(given)
         except ValidationError as error:
-            lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-            raise ConfigError(f"The service cannot be set up so: {'; '.join(lines)}.") from error
+            raise refused("The service cannot be set up so", error) from error
 
     @property
     def uploads(self) -> Path:

@@ -11,7 +11,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader
 
 from unmask import __version__
-from unmask.apps.report import numbers, page, pictures, text
+from unmask.apps.report import numbers
+from unmask.apps.report.results import result_environment
 from unmask.apps.server.web import words
 
 REPORT_STYLE = "report.css"
@@ -20,28 +21,11 @@ REPORT_STYLE = "report.css"
 @cache
 def environment() -> Environment:
     """The report's environment and filters; its templates are found after the app's."""
-    env = page.environment()
+    env = result_environment()
     assert env.loader is not None
     env.loader = ChoiceLoader([PackageLoader("unmask.apps.server.web", "templates"), env.loader])
-    env.filters |= {
-        "score": numbers.score,
-        "percent": numbers.percent,
-        "count": numbers.count,
-        "plural": numbers.plural,
-        "seconds": numbers.seconds,
-        "level": numbers.level,
-        "file_size": numbers.file_size,
-        "quality": text.quality,
-        "track_quality": text.track_quality,
-        "moment": moment,
-    }
-    heat = ["#" + "".join(f"{part:02x}" for part in stop) for stop in pictures.HEAT_STOPS]
-    env.globals |= {
-        "text": text,
-        "common": words.COMMON,
-        "heat_colours": heat,
-        "tool": f"unmask {__version__}",
-    }
+    env.filters["moment"] = moment
+    env.globals |= {"common": words.COMMON, "tool": f"unmask {__version__}"}
     return env
 
 
