@@ -69,14 +69,28 @@ def _check_precision(config: TrainConfig) -> None:
         raise ConfigError(
             "optim.precision: 16-mixed needs a GPU.", "Use bf16-mixed or 32-true here."
         )
+    check_bfloat16(precision, "optim.precision", "16-mixed or 32-true")
+
+
+def check_bfloat16(precision: str, field: str, instead: str) -> None:
+    """Refuse bfloat16 on a GPU that only emulates it.
+
+    Args:
+        precision: Lightning's name of it.
+        field: of the configuration that asks for it.
+        instead: what to use there.
+
+    Raises:
+        ConfigError: see above.
+    """
     if (
         precision == "bf16-mixed"
         and device_type() == "cuda"
         and not torch.cuda.is_bf16_supported(including_emulation=False)
     ):
         raise ConfigError(
-            f"optim.precision: {torch.cuda.get_device_name()} has no bfloat16.",
-            "Use 16-mixed or 32-true here.",
+            f"{field}: {torch.cuda.get_device_name()} has no bfloat16.",
+            f"Use {instead} here.",
         )
 
 

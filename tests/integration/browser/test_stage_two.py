@@ -51,10 +51,10 @@ def test_a_painted_mask_changes_the_second_stage(
         window.page.wait_for_selector("text=Stored: mask, revision 1.")
     config = LAETrainConfig.model_validate(settings())
     corpus = Corpus.of(resolve_data(config.data, drawn_index), tmp_path / "cache")
-    found = stored_masks(site.annotations, corpus, config.data.side)
+    found = stored_masks(site.annotations, corpus, config.input())
     assert (found.count, found.left_out) == (1, {})
     (mask,) = found.masks.values()
-    columns = np.nonzero(mask)[1] / config.data.side
+    columns = np.nonzero(mask)[1] / mask.shape[1]
     assert columns.max() < 0.75
     work = Work(config, corpus, 0)
     work.first(tmp_path / "stage-1")

@@ -22,7 +22,7 @@ from unmask.training.lae.data import (
     Corpus,
     MaskedBatches,
     fitted,
-    mask_at,
+    mask_seen,
     stored_masks,
 )
 from unmask.training.lae.samples import GAP, sample_grid, write_picture
@@ -30,34 +30,69 @@ from unmask.training.lae.source import resolve_data
 from unmask.transforms.preprocess import InputSpec
 
 SPEC = InputSpec(native_size=32, native_limit=None, rgb_size=40, std=(0.5, 0.5, 0.5))
+WINDOW = SPEC.model_copy(update={"rgb_size": None})
 ROOT = Path(__file__).parents[3]
+
+
+def whole(side: int) -> InputSpec:
+    """A network that sees the whole crop at that side."""
+    return SPEC.model_copy(update={"rgb_size": side})
 
 
 def batches(corpus: Corpus, **more: object) -> MaskedBatches:
     """Of crops at their own size, without JPEG, so that the fakes' squares can be found again."""
-    masks = {place: corpus.own_mask(place, 40) for place in corpus.places(TRAIN, 1)}
+    masks = {place: corpus.own_mask(place) for place in corpus.places(TRAIN, 1)}
     given: dict[str, object] = {"batch": 4, "extra": 2, "seed": 0, "quality": None, **more}
     return MaskedBatches(corpus, SPEC, given.pop("masks", masks), **given)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("side", [8, 16, 40])
+@pytest.mark.parametrize("side", [32, 40, 80])
 def test_a_smaller_mask_is_the_majority_of_each_pixels_area(side: int) -> None:
-    mask = np.random.default_rng(0).random((80, 80)) < 0.5
-    each = 80 // side
+    mask = np.random.default_rng(0).random((160, 160)) < 0.5
+    each = 160 // side
     share = mask.reshape(side, each, side, each).mean((1, 3))
-    assert (mask_at(mask, side) == (share >= 0.5)).all()
+    assert (mask_seen(mask, whole(side)) == (share >= 0.5)).all()
 
 
 def test_a_larger_mask_keeps_its_place() -> None:
     mask = np.zeros((40, 40), bool)
     mask[10:20, 5:35] = True
-    assert (mask_at(mask, 80) == mask.repeat(2, 0).repeat(2, 1)).all()
+    assert (mask_seen(mask, whole(80)) == mask.repeat(2, 0).repeat(2, 1)).all()
 
 
 def test_a_mask_made_smaller_counts_the_area() -> None:
-    mask = np.zeros((4, 4), bool)
-    mask[0, :3] = True  # of the four pixels: 2/4, 1/4, 0, 0
-    assert mask_at(mask, 2).tolist() == [[True, False], [False, False]]
+    mask = np.zeros((64, 64), bool)
+    mask[0, :3] = True  # of the first two of 32 x 32 pixels: 2/4, 1/4
+    assert mask_seen(mask, whole(32)).tolist() == [[True] + [False] * 31] + [[False] * 32] * 31
+
+
+def test_a_mask_is_cut_where_the_window_is(corpus: Corpus) -> None:
+    """A fake's square is bright: in windows of 32 of 40 pixels its mask must lie on it."""
+    masks = {place: corpus.own_mask(place) for place in corpus.places(TRAIN, 1)}
+    made = MaskedBatches(corpus, WINDOW, masks, batch=4, extra=2, seed=0, quality=None)  # type: ignore[arg-type]
+    corners = set()
+    for step in range(len(made)):
+        batch = made[step]
+        assert batch["rgb"].shape[1:] == (32, 32, 3)
+        for image, mask in zip(
+            batch["rgb"][batch["has_mask"]], batch["mask"][batch["has_mask"]], strict=True
+        ):
+            assert (
+                (image == torch.tensor([250, 240, 60], dtype=torch.uint8)).all(-1) == mask
+            ).all()
+            corners.add(int(mask.nonzero()[0, 0]))
+    assert len(corners) > 1
+
+
+def test_what_lies_beside_the_window_is_not_seen(corpus: Corpus) -> None:
+    place = corpus.places(TRAIN, 1)[0]
+    mask = np.zeros((40, 40), bool)
+    mask[:4] = True
+    assert not mask_seen(mask, WINDOW).any()
+    assert mask_seen(mask, WINDOW, offset=(0.5, 0.0))[:4].all()
+    own, seen = corpus.own_mask(place), corpus.own_mask_seen(place, WINDOW)
+    assert own is not None
+    assert (seen == own[4:36, 4:36]).all()
 
 
 def test_masks_are_flipped_with_their_pictures(corpus: Corpus) -> None:
@@ -147,18 +182,18 @@ def test_a_store_gives_the_latest_answers_to_training_pictures(
         store.answer(corpus.picture(reals[0]), "no_forgery", revision=0, **said)  # type: ignore[arg-type]
         store.add(corpus.picture(fakes[3]), dot, revision=0, **said)  # type: ignore[arg-type]
         store.add(validation, painted, revision=0, **said)  # type: ignore[arg-type]
-    found = stored_masks(tmp_path, corpus, 16)
+    found = stored_masks(tmp_path, corpus, WINDOW)
     assert set(found.masks) == {fakes[0], reals[0]}
-    assert found.masks[fakes[0]].tolist() == [[True] * 16] * 8 + [[False] * 16] * 8
+    assert found.masks[fakes[0]].tolist() == [[True] * 40] * 20 + [[False] * 40] * 20
     assert found.count == 1
     assert found.left_out == {
         "skipped": 1,
         "fake in which no forgery was seen": 1,
-        "nothing left at 16 pixels": 1,
+        "nothing left at 32 pixels": 1,
         "not a training picture": 1,
     }
     with pytest.raises(DatasetError, match="holds no answers"):
-        stored_masks(tmp_path / "empty", corpus, 16)
+        stored_masks(tmp_path / "empty", corpus, WINDOW)
 
 
 def test_a_mask_goes_through_the_protocols_step(
@@ -168,7 +203,7 @@ def test_a_mask_goes_through_the_protocols_step(
     config = LAETrainConfig.model_validate(drawn.settings(data={"normalise": step}))
     cut = Corpus.of(resolve_data(config.data, index), tmp_path)
     place = cut.places(TRAIN, 1)[0]
-    image, mask = cut.crops.image(place), cut.own_mask(place, 32)
+    image, mask = cut.crops.image(place), cut.own_mask(place)
     bright = (image[..., 0] > 200) & (image[..., 2] < 120)  # through JPEG
     assert mask is not None
     assert (bright == mask).mean() > 0.97
@@ -180,9 +215,9 @@ def test_a_picture_that_is_no_crop_takes_no_mask(corpus: Corpus) -> None:
     items = [replace(item, box=None) for item in corpus.crops.items]
     crops = replace(corpus.crops, items=items)
     with pytest.raises(DatasetError, match="is not a face crop"):
-        fitted(crops, 0, np.ones((40, 40), bool), 16, None)
+        fitted(crops, 0, np.ones((40, 40), bool), None)
     with pytest.raises(DatasetError, match="41x40 pixels, its crop 40x40"):
-        fitted(corpus.crops, 0, np.ones((40, 41), bool), 16, None)
+        fitted(corpus.crops, 0, np.ones((40, 41), bool), None)
 
 
 def test_a_grid_shows_input_reconstruction_map_and_mask(tmp_path: Path) -> None:
@@ -245,7 +280,7 @@ def test_a_configuration_that_cannot_work(
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "configs/lae").glob("*.yaml")), ids=lambda p: p.stem
+    "path", sorted((ROOT / "configs/lae").rglob("*.yaml")), ids=lambda p: "-".join(p.parts[-2:])
 )
 def test_packaged_configurations(path: Path) -> None:
     config = load_lae_config(path)

@@ -92,6 +92,32 @@ def test_losses_can_be_switched_off(drawn: SimpleNamespace, corpus: Corpus, tmp_
     assert not (tmp_path / "off" / "discriminator.safetensors").exists()
 
 
+def test_both_stages_see_windows_of_the_crops(
+    drawn: SimpleNamespace, corpus: Corpus, tmp_path: Path
+) -> None:
+    work = make_work(drawn, corpus, data={"window": True}, stage_one={"epochs": 1})
+    work.first(tmp_path / "stage-1")
+    masks = {place: corpus.own_mask(place) for place in corpus.places(TRAIN, 1)}
+    work.second(tmp_path / "stage-2", tmp_path / "stage-1", masks)  # type: ignore[arg-type]
+    card = load_lae(tmp_path / "stage-2")[1]
+    assert (card.input.rgb_size, card.input.native_size) == (None, 32)
+    assert np.isfinite(heat(tmp_path / "stage-2", corpus, 0)).all()
+    assert (tmp_path / "stage-2" / "samples" / "epoch-001.png").is_file()
+
+
+def test_bfloat16_gives_nearly_the_same_losses(
+    drawn: SimpleNamespace, corpus: Corpus, first: Path, tmp_path: Path
+) -> None:
+    make_work(drawn, corpus, precision="bf16-mixed").first(tmp_path / "half")
+    exact, half = logged(first), logged(tmp_path / "half")
+    for name in ("pixel", "latent", "adversarial", "discriminator"):
+        one, two = exact[f"train/{name}"][0], half[f"train/{name}"][0]
+        assert one != two  # it was used
+        assert two == pytest.approx(one, rel=0.05)
+    kept = weights(tmp_path / "half")
+    assert {value.dtype for value in kept.values()} <= {torch.float32, torch.int64}
+
+
 def test_a_finished_stage_is_not_trained_again_and_another_one_is_refused(
     drawn: SimpleNamespace, corpus: Corpus, first: Path
 ) -> None:
@@ -120,7 +146,7 @@ def test_a_killed_stage_goes_on_to_the_same_result(
         stage_one={"epochs": 3}, stage_two={"epochs": 3},
     )  # fmt: skip
     fakes = corpus.places(TRAIN, 1)[:2]
-    masks = {place: corpus.own_mask(place, 32) for place in fakes}
+    masks = {place: corpus.own_mask(place) for place in fakes}
 
     def train(name: str) -> dict[str, torch.Tensor]:
         if stage == 1:
@@ -174,9 +200,9 @@ def test_an_imported_mask_changes_stage_2_for_its_picture(
             answers = read_folder(tmp_path / name / "from-elsewhere", [picture])
             outcome = take(store, answers, annotator="ann", source="imported")
         assert (outcome.taken, outcome.refused) == (1, [])
-        found = stored_masks(tmp_path / name / "store", corpus, 32)
+        found = stored_masks(tmp_path / name / "store", corpus, work.config.input())
         assert list(found.masks) == [place]
-        assert (found.masks[place][:, :16] == (name == "left")).all()
+        assert (found.masks[place][:, :20] == (name == "left")).all()
         done = work.second(tmp_path / name / "stage-2", first, found.masks)
         assert done.masks == 1
         assert min(logged(tmp_path / name / "stage-2")["train/attention"]) > 0
@@ -190,7 +216,7 @@ def test_without_masks_stage_2_is_as_long_and_has_no_attention(
 ) -> None:
     work = make_work(drawn, corpus)
     fakes = corpus.places(TRAIN, 1)
-    masks = {place: corpus.own_mask(place, 32) for place in fakes}
+    masks = {place: corpus.own_mask(place) for place in fakes}
     bare = work.second(tmp_path / "none", first, {})
     full = work.second(tmp_path / "all", first, masks)  # type: ignore[arg-type]
     assert (bare.masks, full.masks) == (0, len(fakes))

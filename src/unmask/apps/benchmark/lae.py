@@ -110,7 +110,7 @@ class Experiment:
         """
         material = gather(resolved, {}, {}, work / "cache", say)
         corpus = Corpus.of(resolved, work / "cache")
-        spec, side = config.input(), config.data.side
+        spec = config.input()
         views = work / f"views-{material.sha256()[:12]}"
         every = np.arange(material.items.height)
         tests = ViewStore(views / "test", (Batch(CLEAN, every),), material.places)
@@ -119,10 +119,10 @@ class Experiment:
         shown = Batch(CLEAN, np.arange(len(places)))
         validation = ViewStore(views / "val", (shown,), np.array(places))
         validation.make(lambda: corpus.crops, [spec])
-        own = [corpus.own_mask(place, side) for place in places]
-        found, lost = masks_of_tests(resolved, material, side)
+        own = [corpus.own_mask_seen(place, spec) for place in places]
+        found, lost = masks_of_tests(resolved, material, spec)
         if lost:
-            say(f"masks of which nothing is left at {side} pixels: {lost}")
+            say(f"masks of which nothing is left at {config.data.side} pixels: {lost}")
         judge = MapJudge(
             spec, tests, validation, own, found, np.asarray(material.items["label"].to_numpy() == 0)
         )
@@ -132,13 +132,14 @@ class Experiment:
         """As `unmask benchmark` writes it, so that its tables and page can be made."""
         config, counts = self.config, [len(self.corpus.places(TRAIN, c)) for c in (0, 1)]
         one, two = config.stage_one, config.stage_two
+        view = "windows at native resolution" if config.data.window else "whole crops"
         table = Table(
             name=config.name,
             summary="LAE, its second stage with masks of few training fakes, all, or none",
             reference=NONE if NONE in arms else next(iter(arms)),
             budget=(
-                f"{config.data.side} pixels; stage 1, shared by all arms of a seed: {one.epochs} "
-                f"epochs; stage 2: {two.epochs}, chosen on validation; {counts[0]} training reals "
+                f"{config.data.side} pixels, {view}; stage 1, shared by all arms of a seed: "
+                f"{one.epochs} epochs; stage 2: {two.epochs}, chosen on validation; {counts[0]} training reals "
                 f"and {counts[1]} fakes; budgets are percent of the training fakes, which is "
                 f"{counts[1] / sum(counts):.0%} of that percentage of all training data"
             ),
@@ -185,7 +186,7 @@ class Experiment:
             selection = Selection(rule=ask[0], budget=ask[1])
             asking = replace(work, config=work.config.model_copy(update={"selection": selection}))
             asking.choose(first, folder / "masks")
-            masks = stored_masks(folder / "masks", self.corpus, self.config.data.side)
+            masks = stored_masks(folder / "masks", self.corpus, self.config.input())
         return work.second(folder / "stage-2", first, masks.masks, masks.left_out), masks
 
     def _sha256(self, ask: Ask) -> str:

@@ -26,7 +26,7 @@ from unmask.metrics.localization import (
     quietness,
 )
 from unmask.models.lae import LAE
-from unmask.training.lae.data import own_mask, pictures_of
+from unmask.training.lae.data import mask_seen, own_mask, picture_seen, pictures_of
 from unmask.training.lae.samples import maps_of, sample_grid, write_picture
 from unmask.training.module import evaluating
 from unmask.transforms.preprocess import InputSpec, to_tensors
@@ -58,9 +58,9 @@ def read_maps(out: Path, arm: str, seed: int) -> pl.DataFrame:
 
 
 def masks_of_tests(
-    resolved: Resolved, material: Material, side: int
+    resolved: Resolved, material: Material, spec: InputSpec
 ) -> tuple[list[Mask | None], int]:
-    """The mask of every test item at the network's side, and of how many nothing is left there.
+    """The mask of every test item as the network sees it, and of how many it sees nothing.
 
     None for reals, and for fakes without one.
     """
@@ -74,9 +74,11 @@ def masks_of_tests(
     lost = 0
     for place in material.places.tolist():
         picture = pictures[crops.items[place].path.resolve()]
-        mask = own_mask(crops, place, picture, side, material.normalise)
-        lost += picture.mask is not None and mask is None
-        found.append(mask)
+        mask = own_mask(crops, place, picture, material.normalise)
+        seen = None if mask is None else mask_seen(mask, spec)
+        empty = seen is not None and not seen.any()
+        lost += empty
+        found.append(None if empty else seen)
     return found, lost
 
 
@@ -166,7 +168,7 @@ class MapJudge:
         """(N, s, s, 3) uint8 RGB of some test items, as they are scored."""
         only = np.array(sorted(items), np.intp)
         chunks = self.tests.views(self.tests.batches[0], self.spec, CHUNK, only)
-        found = dict(zip(only.tolist(), [v["rgb"] for c in chunks for v in c], strict=True))
+        found = dict(zip(only.tolist(), [picture_seen(v) for c in chunks for v in c], strict=True))
         return np.stack([found[item] for item in items])
 
 

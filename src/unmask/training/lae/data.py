@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.random import Generator
@@ -23,25 +22,30 @@ from unmask.data.protocols.normalise import Normalise
 from unmask.data.protocols.resolve import Resolved, combined
 from unmask.errors import ConfigError, DatasetError
 from unmask.transforms.perturb import jpeg
-from unmask.transforms.preprocess import InputSpec, to_views
+from unmask.transforms.preprocess import InputSpec, Views, mask_view, to_views
 from unmask.types import UInt8Image
 
 TRAIN, VAL = "train", "val"
 
 
-def mask_at(mask: Mask, side: int) -> Mask:
-    """A square mask at another side: True where at least half of a pixel's area was.
+def mask_seen(mask: Mask, spec: InputSpec, offset: tuple[float, float] = (0.5, 0.5)) -> Mask:
+    """A crop's mask as the network sees the crop: True where at least half of a pixel's area was.
 
     Args:
-        mask: (S, S) bool.
-        side: of the result, in pixels.
+        mask: (S, S) bool, in the crop's pixels.
+        spec: the network's input; s is its `rgb_size` or, without one, its window's side.
+        offset: of the window, as given to `to_views`.
 
     Returns:
-        (side, side) bool; a mask of a few pixels may vanish when it is made smaller.
+        (s, s) bool; a mask of a few pixels may vanish when it is made smaller, and one that lies
+        beside the window does.
     """
-    kernel = cv2.INTER_AREA if side < mask.shape[0] else cv2.INTER_LINEAR
-    share = cv2.resize(mask.astype(np.float32), (side, side), interpolation=kernel)
-    return np.asarray(share >= 0.5 - 1e-6)
+    return mask_view(mask.astype(np.uint8) * 255, spec, offset=offset) >= 128
+
+
+def picture_seen(views: Views) -> UInt8Image:
+    """(s, s, 3) uint8 RGB that the network sees: the whole crop resized, or the native window."""
+    return views.get("rgb", views["native"])
 
 
 @dataclass(frozen=True)
@@ -94,22 +98,30 @@ class Corpus:
         """What is known of the picture of a crop."""
         return self.pictures[self.crops.items[place].path]
 
-    def mask(self, place: int, mask: Mask, side: int) -> Mask:
-        """A picture's mask, cut like its crop and brought to the network's side.
+    def mask(self, place: int, mask: Mask) -> Mask:
+        """A picture's mask, cut like its crop.
 
         Args:
             place: of the crop.
             mask: (H, W) bool, in the picture's pixels.
-            side: in pixels.
+
+        Returns:
+            (S, S) bool, in the crop's pixels.
 
         Raises:
             DatasetError: the crop was cut out of a larger picture, so the mask would not fit.
         """
-        return fitted(self.crops, place, mask, side, self.normalise)
+        return fitted(self.crops, place, mask, self.normalise)
 
-    def own_mask(self, place: int, side: int) -> Mask | None:
-        """The data set's own mask; None where it has none, or nothing is left at that side."""
-        return own_mask(self.crops, place, self.picture(place), side, self.normalise)
+    def own_mask(self, place: int) -> Mask | None:
+        """The data set's own mask in the crop's pixels; None where it has none."""
+        return own_mask(self.crops, place, self.picture(place), self.normalise)
+
+    def own_mask_seen(self, place: int, spec: InputSpec) -> Mask | None:
+        """The same as the network sees it; None also where it sees nothing of it."""
+        mask = self.own_mask(place)
+        seen = None if mask is None else mask_seen(mask, spec)
+        return None if seen is None or not seen.any() else seen
 
 
 def pictures_of(index: Index) -> dict[Path, Picture]:
@@ -123,7 +135,7 @@ def pictures_of(index: Index) -> dict[Path, Picture]:
     }
 
 
-def fitted(crops: Crops, place: int, mask: Mask, side: int, normalise: Normalise | None) -> Mask:
+def fitted(crops: Crops, place: int, mask: Mask, normalise: Normalise | None) -> Mask:
     """See `Corpus.mask`."""
     item = crops.items[place]
     if item.box is None:
@@ -140,11 +152,11 @@ def fitted(crops: Crops, place: int, mask: Mask, side: int, normalise: Normalise
             f"{expected[1]}x{expected[0]}.",
             "Paint on the picture at its own size.",
         )
-    return mask_at(mask, side)
+    return mask
 
 
 def own_mask(
-    crops: Crops, place: int, picture: Picture, side: int, normalise: Normalise | None
+    crops: Crops, place: int, picture: Picture, normalise: Normalise | None
 ) -> Mask | None:
     """See `Corpus.own_mask`."""
     if picture.mask is None:
@@ -154,8 +166,7 @@ def own_mask(
     except OSError as error:
         raise DatasetError(f"The mask {picture.mask} cannot be read: {error.strerror}.") from error
     mask = mask_from_png(data, size=picture.size, what=f"The mask {picture.mask}")
-    found = fitted(crops, place, mask, side, normalise)
-    return found if found.any() else None
+    return fitted(crops, place, mask, normalise)
 
 
 @dataclass(frozen=True)
@@ -163,8 +174,8 @@ class StoredMasks:
     """Masks of a store that stage 2 can use.
 
     Attributes:
-        masks: place in the crops -> (side, side) bool; all False of a real that was answered with
-            `no_forgery`.
+        masks: place in the crops -> (S, S) bool in the crop's pixels; all False of a real that was
+            answered with `no_forgery`.
         left_out: why other answers are not used: reason -> how many.
     """
 
@@ -177,10 +188,11 @@ class StoredMasks:
         return sum(bool(mask.any()) for mask in self.masks.values())
 
 
-def stored_masks(folder: Path, corpus: Corpus, side: int) -> StoredMasks:
+def stored_masks(folder: Path, corpus: Corpus, spec: InputSpec) -> StoredMasks:
     """The latest answers of a mask store to training pictures.
 
-    Answers to any other picture, of validation or a test too, are left out and counted.
+    Answers to any other picture, of validation or a test too, are left out and counted; so are
+    masks of which the network, whose input `spec` is, would see nothing.
 
     Raises:
         DatasetError: the store or one of its masks is damaged, or a mask does not fit its crop.
@@ -208,9 +220,10 @@ def stored_masks(folder: Path, corpus: Corpus, side: int) -> StoredMasks:
         elif record.kind == "no_forgery" and corpus.crops.items[place].label:
             leave_out("fake in which no forgery was seen")
         else:
-            mask = corpus.mask(place, answers.mask(record), side)
-            if record.kind == "mask" and not mask.any():
-                leave_out(f"nothing left at {side} pixels")
+            mask = corpus.mask(place, answers.mask(record))
+            seen = mask_seen(mask, spec)
+            if record.kind == "mask" and not seen.any():
+                leave_out(f"nothing left at {len(seen)} pixels")
             else:
                 found.masks[place] = mask
     return found
@@ -220,14 +233,14 @@ class MaskedBatches(Dataset[dict[str, Tensor]]):
     """Whole batches: as many reals as fakes, and behind them pictures that have a mask.
 
     Every draw is a function of (seed, epoch, step, position) alone, so a resumed run sees what an
-    uninterrupted one would have seen. Real and fake of a pair go through one JPEG quality and grid
-    and are flipped alike, a mask with its picture. In an epoch every real occurs once, but for what
-    does not fill a batch; fakes take turns.
+    uninterrupted one would have seen. Real and fake of a pair go through one JPEG quality and grid,
+    are cut at one place and are flipped alike, a mask with its picture. In an epoch every real
+    occurs once, but for what does not fill a batch; fakes take turns.
 
     Args:
         corpus: pictures; only its training split is used.
         spec: the network's input.
-        masks: place -> (side, side) bool.
+        masks: place -> (S, S) bool, in the crop's pixels.
         batch: reals and fakes per batch, even.
         extra: pictures with a mask that are added to a batch; none where there are no masks.
         seed: see above.
@@ -314,12 +327,15 @@ class MaskedBatches(Dataset[dict[str, Tensor]]):
         flip = rng.random() < 0.5
         phase = (int(rng.integers(8)), int(rng.integers(8)))
         quality = int(rng.integers(self.quality[0], self.quality[1] + 1)) if self.quality else None
+        offset = (float(rng.random()), float(rng.random()))
         done = []
         for place in places:
             image = self.corpus.crops.image(place)
             if quality is not None:
                 image = jpeg(image, quality, "4:2:0", phase)
-            view, mask = to_views(image, self.spec)["rgb"], self.masks.get(place)
+            view = picture_seen(to_views(image, self.spec, offset=offset))
+            whole = self.masks.get(place)
+            mask = None if whole is None else mask_seen(whole, self.spec, offset)
             if flip:
                 view = np.ascontiguousarray(view[:, ::-1])
                 mask = None if mask is None else mask[:, ::-1]

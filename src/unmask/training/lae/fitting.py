@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from unmask.training.lae.config import Precision
 from unmask.training.lae.module import LAEModule
 
 LAST = "last.ckpt"
@@ -26,13 +27,16 @@ class Kept(NamedTuple):
     auc: float
 
 
-def fit(module: LAEModule, epochs: int, folder: Path) -> tuple[dict[str, Tensor], Kept]:
+def fit(
+    module: LAEModule, epochs: int, folder: Path, precision: Precision = "32-true"
+) -> tuple[dict[str, Tensor], Kept]:
     """Train a stage, or go on with it from its last finished epoch.
 
     Args:
         module: freshly made.
         epochs: in all.
         folder: of checkpoints and logs.
+        precision: of the training steps; validation is always in single precision.
 
     Returns:
         State of the module in its best epoch by `val/auc`, the first of equals; and which it was.
@@ -54,6 +58,7 @@ def fit(module: LAEModule, epochs: int, folder: Path) -> tuple[dict[str, Tensor]
         ),
         accelerator="auto",
         devices=1,
+        precision=precision,
         num_sanity_val_steps=0,
         enable_model_summary=False,
         log_every_n_steps=10,

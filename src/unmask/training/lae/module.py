@@ -93,7 +93,7 @@ class LAEModule(L.LightningModule):
         rgb = normalise(batch["rgb"].permute(0, 3, 1, 2).float(), self.batches.spec)
         output = self.model.reconstruct(rgb, batch["label"])
         assert output.reconstruction is not None
-        pictures, rebuilt = rgb[:paired], output.reconstruction[:paired]
+        pictures, rebuilt = rgb[:paired], output.reconstruction[:paired].float()
         parts: dict[str, Tensor] = {}
         if judge is not None:
             parts["discriminator"] = self._judge(judge, pictures, rebuilt)
@@ -114,7 +114,7 @@ class LAEModule(L.LightningModule):
         assert self.discriminator is not None
         self.discriminator.requires_grad_(True)
         loss = adversarial_discriminator(
-            self.discriminator(pictures), self.discriminator(rebuilt.detach())
+            self.discriminator(pictures).float(), self.discriminator(rebuilt.detach()).float()
         )
         optimiser.zero_grad()
         self.manual_backward(loss)
@@ -144,7 +144,7 @@ class LAEModule(L.LightningModule):
             parts["perceptual"] = perceptual.to(self.device)(pictures, rebuilt)
         if self.discriminator is not None:
             terms["adversarial"] = weights.adversarial
-            parts["adversarial"] = adversarial_generator(self.discriminator(rebuilt))
+            parts["adversarial"] = adversarial_generator(self.discriminator(rebuilt).float())
         stage = self.stage_two
         if stage is not None and stage.attention:
             terms["attention"] = stage.attention
@@ -160,7 +160,8 @@ class LAEModule(L.LightningModule):
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         """Scores all validation pictures, which are of the trained manipulations, at once."""
-        logits, labels = joined(self.scorer(self.model))
+        with torch.autocast(self.device.type, enabled=False):
+            logits, labels = joined(self.scorer(self.model))
         self.log("val/auc", auc(labels, logits), prog_bar=True, batch_size=1)
         right = [np.mean((logits[labels == c] > 0) == c) for c in (0, 1)]
         self.log("val/balanced_accuracy", float(np.mean(right)), batch_size=1)

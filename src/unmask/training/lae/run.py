@@ -37,6 +37,7 @@ from unmask.models.checkpoint import Card, load_checkpoint, save_checkpoint
 from unmask.models.discriminator import Discriminator
 from unmask.models.lae import LAE
 from unmask.training.card import commit
+from unmask.training.checks import check_bfloat16
 from unmask.training.decision import fit_decision_on
 from unmask.training.lae.choice import ask_oracle, chosen_pictures
 from unmask.training.lae.config import (
@@ -45,7 +46,7 @@ from unmask.training.lae.config import (
     LAETrainConfig,
     load_lae_config,
 )
-from unmask.training.lae.data import VAL, Corpus, MaskedBatches, stored_masks
+from unmask.training.lae.data import VAL, Corpus, MaskedBatches, picture_seen, stored_masks
 from unmask.training.lae.fitting import fit
 from unmask.training.lae.module import LAEModule
 from unmask.training.lae.samples import sample_grid, write_picture
@@ -96,7 +97,8 @@ class Work:
         """Stage 1, into `folder`.
 
         Raises:
-            ConfigError: the folder holds another run, or VGG16's weights cannot be had.
+            ConfigError: the folder holds another run, VGG16's weights cannot be had, or the GPU has
+                no bfloat16 and the configuration asks for it.
         """
         return self._stage(folder, self._key(self.config.sha256(first=True)), None, {}, {})
 
@@ -110,7 +112,8 @@ class Work:
         """Stage 2, into `folder`, from the stage 1 in `first`.
 
         Args:
-            masks: place in the crops -> (side, side) bool; none for the control without masks.
+            masks: place in the crops -> (S, S) bool in the crop's pixels; none for the control
+                without masks.
             left_out: for the record.
 
         Raises:
@@ -153,7 +156,7 @@ class Work:
         started = time.perf_counter()
         module = self._module(folder, first, masks)
         stage = self.config.stage_one if first is None else self.config.stage_two
-        best, kept = fit(module, stage.epochs, folder)
+        best, kept = fit(module, stage.epochs, folder, self.config.precision)
         _load(module, best)
         save_checkpoint(folder / WEIGHTS, module.model, self._card(folder.name))
         if module.discriminator is not None:
@@ -174,6 +177,7 @@ class Work:
 
     def _module(self, folder: Path, first: Path | None, masks: Mapping[int, Mask]) -> LAEModule:
         config, losses, spec = self.config, self.config.losses, self.config.input()
+        check_bfloat16(config.precision, "precision", "32-true")
         L.seed_everything(self.seed, workers=True, verbose=False)
         model = LAE(config.network())
         judge = None
@@ -213,12 +217,12 @@ class Work:
 
     def _shower(self, folder: Path) -> Any:
         """Writes FOLDER/samples/epoch-N.png: validation fakes, the last row a real."""
-        corpus, spec, side = self.corpus, self.config.input(), self.config.data.side
+        corpus, spec = self.corpus, self.config.input()
         fakes, reals = corpus.places(VAL, 1), corpus.places(VAL, 0)
         step = max(1, len(fakes) // (SHOWN - 1))
         places = [*fakes[::step][: SHOWN - 1], reals[0]]
-        views = np.stack([to_views(corpus.crops.image(p), spec)["rgb"] for p in places])
-        masks = [corpus.own_mask(place, side) for place in places]
+        views = np.stack([picture_seen(to_views(corpus.crops.image(p), spec)) for p in places])
+        masks = [corpus.own_mask_seen(place, spec) for place in places]
 
         def show(model: LAE, epoch: int) -> None:
             grid = sample_grid(model, spec, views, masks)
@@ -299,7 +303,7 @@ def train_lae(
         store = out / "masks"
         if read_done(out / "stage-2") is None:
             work.choose(out / "stage-1", store)
-    found = stored_masks(store, corpus, config.data.side)
+    found = stored_masks(store, corpus, config.input())
     _say(f"masks: {found.count}" + "".join(f"; {n} {why}" for why, n in found.left_out.items()))
     second = work.second(out / "stage-2", out / "stage-1", found.masks, found.left_out)
     _say(f"stage 2: validation AUC {second.val_auc:.3f} in epoch {second.best_epoch}")
