@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-from types import TracebackType
+
+from sampling import Repeatedly
 
 INTERVAL = 0.2
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-class Sampler:
+class Sampler(Repeatedly):
     """Samples a process tree every `INTERVAL` seconds while its `with` block lasts.
 
     The tree's memory is the sum of the resident sets, so pages that processes share count in each
@@ -21,21 +21,7 @@ class Sampler:
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._samples: list[tuple[float, int, int]] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Sampler:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
+        super().__init__(self._take, INTERVAL)
 
     def summary(self) -> dict[str, object]:
         """Peaks in MiB: of the tree, of the first process, and of the tree in each quarter."""
@@ -53,12 +39,11 @@ class Sampler:
             "samples": len(self._samples),
         }
 
-    def _run(self) -> None:
-        while not self._stop.wait(INTERVAL):
-            resident = _resident(self._pid)
-            if resident:
-                whole, own = sum(resident.values()), resident.get(self._pid, 0)
-                self._samples.append((time.perf_counter(), whole, own))
+    def _take(self) -> None:
+        resident = _resident(self._pid)
+        if resident:
+            whole, own = sum(resident.values()), resident.get(self._pid, 0)
+            self._samples.append((time.perf_counter(), whole, own))
 
 
 def _resident(root: int) -> dict[int, int]:

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from record import ROOT
+from sampling import Repeatedly
 from service_client import ask
 
 MARK = "UNMASK_BENCHMARK_RUN"
@@ -150,7 +150,7 @@ class Service:
         return "\n".join(self._log.read_text("utf-8", "replace").splitlines()[-lines:])
 
 
-class Memory:
+class Memory(Repeatedly):
     """Samples the resident memory of a service's processes while its `with` block lasts.
 
     It is the sum of the resident sets by kind, so pages that processes share count in each of them:
@@ -163,21 +163,7 @@ class Memory:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._samples: list[tuple[float, dict[str, float]]] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Memory:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
+        super().__init__(self._take, self.INTERVAL_S)
 
     def summary(self) -> dict[str, Any]:
         """Peaks in MiB by kind, in whole and by halves, and some 40 points of the course."""
@@ -202,15 +188,13 @@ class Memory:
             "samples": len(self._samples),
         }
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            sample: dict[str, float] = {}
-            for process in self._service.processes():
-                held = sample.get(process.kind, 0.0)
-                sample[process.kind] = held + process.resident / MIB
-            if sample:
-                self._samples.append((time.perf_counter(), sample))
-            self._stop.wait(self.INTERVAL_S)
+    def _take(self) -> None:
+        sample: dict[str, float] = {}
+        for process in self._service.processes():
+            held = sample.get(process.kind, 0.0)
+            sample[process.kind] = held + process.resident / MIB
+        if sample:
+            self._samples.append((time.perf_counter(), sample))
 
 
 def _look(pid: int, mark: bytes) -> Process | None:

@@ -130,6 +130,7 @@ def test_the_encoder_may_see_residuals_beside_the_picture() -> None:
     assert seen.shape == (len(rgb), 9, *rgb.shape[2:])
     torch.testing.assert_close(seen[:, :3], rgb)
     pixels = (rgb + 1) * 127.5
+    assert model.views is not None
     limit = model.views.config.limit
     expected = (pixels - F.interpolate(pixels[..., ::2, ::2], scale_factor=2)) / limit
     torch.testing.assert_close(seen[:, 3:6], expected.clamp(-1, 1), atol=1e-5, rtol=1e-5)

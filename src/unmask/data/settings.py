@@ -1,26 +1,21 @@
-"""Settings that decide how a folder of data comes out, and so have a hash that names them."""
+"""Settings checked by name; some decide how a folder of data comes out, and have a hash."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from unmask.errors import ConfigError
 
 
-def refused(what: str, error: ValidationError) -> ConfigError:
-    """What a validation found, with the name of every field, in one line."""
-    lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-    return ConfigError(f"{what}: {'; '.join(lines)}.")
-
-
-class HashedSettings(BaseModel):
-    """Base of such settings; two folders with the same hash were made alike."""
+class CheckedSettings(BaseModel):
+    """Settings that say which of them cannot be."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    refusal: ClassVar[str] = "These settings cannot be"
 
     @classmethod
     def of(cls, **given: Any) -> Self:
@@ -32,7 +27,12 @@ class HashedSettings(BaseModel):
         try:
             return cls.model_validate(given)
         except ValidationError as error:
-            raise refused("These settings cannot be", error) from error
+            lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+            raise ConfigError(f"{cls.refusal}: {'; '.join(lines)}.") from error
+
+
+class HashedSettings(CheckedSettings):
+    """Base of such settings; two folders with the same hash were made alike."""
 
     @property
     def sha256(self) -> str:

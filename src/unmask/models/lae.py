@@ -180,9 +180,10 @@ class LAE(nn.Module):
         super().__init__()
         refuse_backbone_weights(pretrained, backbone_weights)
         self.config = config = config or LAEConfig()
-        self.views = TraceViews(TraceConfig(residuals=config.residuals or ("rgb",)))
-        beside = self.views.channels if config.residuals else 0
-        self.encoder = _encoder(3 + beside, config.channels)
+        self.views = None
+        if config.residuals:
+            self.views = TraceViews(TraceConfig(residuals=config.residuals))
+        self.encoder = _encoder(3 + (self.views.channels if self.views else 0), config.channels)
         self.latent = nn.Conv2d(config.channels[-1], config.latent, 1, bias=False)
         self.decoder = _decoder(config.latent, config.channels)
         # activations begin near the middle between the two that the latent loss asks for
@@ -264,7 +265,7 @@ class LAE(nn.Module):
 
     def _seen(self, rgb: Tensor) -> Tensor:
         """What the encoder sees: the picture, and its residuals behind it."""
-        if not self.config.residuals:
+        if self.views is None:
             return rgb
         return torch.cat([rgb, self.views((rgb.float() + 1) * 127.5)], dim=1)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -13,6 +14,8 @@ from unmask.losses import Positives
 from unmask.models.airl import AIRLConfig
 from unmask.models.registry import model_spec
 from unmask.models.srm import SRMConfig
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class _Section(BaseModel):
@@ -200,21 +203,43 @@ def faults(error: ValidationError) -> str:
     )
 
 
+def read_yaml(
+    path: Path,
+    kind: type[M],
+    what: str = "configuration",
+    change: Callable[[Any], None] | None = None,
+) -> M:
+    """A YAML file as a model of pydantic's.
+
+    Args:
+        path: of the file.
+        kind: what it holds.
+        what: what to call the file where there is none.
+        change: what is done to its data before they are checked.
+
+    Raises:
+        ConfigError: no such file, not YAML, or a value that cannot work, each with its field.
+    """
+    if not path.is_file():
+        raise ConfigError(f"There is no {what} {path}.")
+    try:
+        raw = yaml.safe_load(path.read_text("utf-8"))
+        if change is not None:
+            change(raw)
+        return kind.model_validate(raw)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    except ValidationError as error:
+        raise ConfigError(f"{path} cannot work:{faults(error)}") from error
+
+
 def load_config(path: Path) -> TrainConfig:
     """Read a YAML configuration; relative paths in it are relative to the file.
 
     Raises:
         ConfigError: no such file, not YAML, or a value that cannot work, each with its field.
     """
-    if not path.is_file():
-        raise ConfigError(f"There is no configuration {path}.")
-    try:
-        raw = yaml.safe_load(path.read_text("utf-8"))
-        config = TrainConfig.model_validate(raw)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
-    except ValidationError as error:
-        raise ConfigError(f"{path} cannot work:{faults(error)}") from error
+    config = read_yaml(path, TrainConfig)
     return config.model_copy(
         update={
             "data": config.data.model_copy(update={"index": _beside(path, config.data.index)}),

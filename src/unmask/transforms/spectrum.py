@@ -17,6 +17,8 @@ from unmask.types import UInt8Image, check_rgb
 
 GAIN = 8.0
 """No frequency is raised or lowered by more than this factor: noise cannot be made into detail."""
+LUMA = np.array([0.299, 0.587, 0.114])
+"""Of BT.601, as in `transforms.dct.luma`."""
 WIDTH = 1.0
 """Of a ring of frequencies, in cycles per picture."""
 
@@ -38,8 +40,12 @@ def radial_power(image: NDArray[np.float64]) -> NDArray[np.float64]:
     Returns:
         (R,), ring 0 is the mean's.
     """
-    luma = image @ np.array([0.299, 0.587, 0.114])
-    return _mean_by_ring(np.abs(np.fft.rfft2(luma)) ** 2)
+    return _radial_power(np.fft.rfft2(image, axes=(0, 1)))
+
+
+def _radial_power(spectrum: NDArray[np.complex128]) -> NDArray[np.float64]:
+    """Of a picture's channels, (H, W // 2 + 1, 3): the transform of luma is the luma of theirs."""
+    return _mean_by_ring(np.abs(spectrum @ LUMA) ** 2)
 
 
 def _mean_by_ring(power: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -73,9 +79,10 @@ def match_spectrum(image: UInt8Image, like: UInt8Image) -> UInt8Image:
             f"{image.shape} and {like.shape}."
         )
     pixels = image.astype(np.float64)
-    mine, wanted = radial_power(pixels), radial_power(like.astype(np.float64))
+    spectrum = np.fft.rfft2(pixels, axes=(0, 1))
+    mine, wanted = _radial_power(spectrum), radial_power(like.astype(np.float64))
     gain = np.sqrt((wanted + 1e-9) / (mine + 1e-9)).clip(1 / GAIN, GAIN)
     gain[0] = 1.0
-    spectrum = np.fft.rfft2(pixels, axes=(0, 1)) * gain[_rings(*image.shape[:2])][..., None]
-    changed = np.fft.irfft2(spectrum, s=image.shape[:2], axes=(0, 1))
+    scaled = spectrum * gain[_rings(*image.shape[:2])][..., None]
+    changed = np.fft.irfft2(scaled, s=image.shape[:2], axes=(0, 1))
     return np.rint(changed).clip(0, 255).astype(np.uint8)

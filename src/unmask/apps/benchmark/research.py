@@ -12,7 +12,7 @@ the test split once at the end.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,13 +20,12 @@ from typing import Annotated, Literal
 
 import numpy as np
 import polars as pl
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from unmask.apps.benchmark.material import Say, family_of
 from unmask.apps.benchmark.one import Job
-from unmask.apps.benchmark.plan import NAME, Table, config_sha256
-from unmask.apps.benchmark.run import batches, run_all
+from unmask.apps.benchmark.plan import NAME, Table
+from unmask.apps.benchmark.run import batches, is_done, run_all
 from unmask.apps.report.research import write_research
 from unmask.data.atomic import replace_text
 from unmask.data.crops import Crops, prepare_crops
@@ -45,10 +44,11 @@ from unmask.evaluation.comparison.scores import (
 from unmask.evaluation.leave_out import CandidateRow, Fold, Pictures, candidate, ranked
 from unmask.evaluation.views import Batch, ViewStore
 from unmask.models.registry import model_spec
-from unmask.training.config import faults
+from unmask.training.config import TrainConfig, read_yaml
 from unmask.training.run import sized
 
 RESULT = "research.json"
+CHANGED = "A candidate that changes is another candidate: give it another name."
 Split = Literal["val", "test"]
 
 
@@ -96,14 +96,7 @@ def read_research(path: Path) -> Research:
     Raises:
         ConfigError: no such file, not YAML, or a value that cannot work, each with its field.
     """
-    if not path.is_file():
-        raise ConfigError(f"There is no table of candidates {path}.")
-    try:
-        return Research.model_validate(yaml.safe_load(path.read_text("utf-8")))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
-    except ValidationError as error:
-        raise ConfigError(f"{path} cannot work:{faults(error)}") from error
+    return read_yaml(path, Research, "table of candidates")
 
 
 def pictures_of(index: Path, fakes: Mapping[str, Path]) -> list[Item]:
@@ -127,12 +120,8 @@ def _load(items: Sequence[Item], cache: Path, left_out: frozenset[str]) -> Crops
     return crops.only(lambda i: i.split != "test" and family_of(i.generator) not in left_out)
 
 
-def _scored(items: Sequence[Item], cache: Path, split: Split) -> Crops:
-    return prepare_crops(items, cache).only(lambda i: i.split == split)
-
-
-def _table_of(crops: Crops) -> pl.DataFrame:
-    """items.parquet of the scored pictures, in the crops' order."""
+def _table_of(items: Sequence[Item]) -> pl.DataFrame:
+    """items.parquet of the scored pictures, in their order."""
     rows = [
         {
             "path": "/".join(item.path.parts[-2:]),
@@ -146,7 +135,7 @@ def _table_of(crops: Crops) -> pl.DataFrame:
             "cluster": item.identity.split("+")[0] or item.path.stem,
             "sets": ["unseen"],
         }
-        for item in crops.items
+        for item in items
     ]
     schema = {"frame": pl.Int32(), "label": pl.UInt8()}
     return pl.DataFrame(rows, schema_overrides=schema).with_row_index("item")
@@ -196,44 +185,40 @@ class Workshop:
             ConfigError: an unknown candidate, one that cannot work, or one that has changed.
         """
         table = self.research.table.part(tuple(names), tuple(seeds))
-        scored = _scored(self.items, self.cache, self.split)
-        items = _table_of(scored)
+        crops = prepare_crops(self.items, self.cache)
+        scored = crops.where(lambda i: i.split == self.split)
+        items = _table_of([crops.items[place] for place in scored])
         self.out.mkdir(parents=True, exist_ok=True)
         write_items(self.out, items)
-        tests = ViewStore(
-            self.work / f"views-{self.split}", batches(items, 0), np.arange(items.height)
-        )
-        places = _load(self.items, self.cache, frozenset()).where(
-            lambda i: i.split == "val" and i.label == 0
-        )
+        tests = ViewStore(self.work / f"views-{self.split}", batches(items, 0), np.array(scored))
+        places = crops.where(lambda i: i.split == "val" and i.label == 0)
         reals = ViewStore(
             self.work / "views-reals", (Batch(CLEAN, np.arange(len(places))),), np.array(places)
         )
-        todo = []
-        for seed in table.seeds:
-            for name in table.arms:
-                for fold in folds:
-                    job = self._job(table, name, fold, seed, tests, reals)
-                    if not _is_done(job):
-                        todo.append(job)
+        families = {fold: self.families(fold) for fold in folds}
+        jobs = [
+            self._job(table.config(name, seed, families[fold]), name, fold, tests, reals)
+            for seed in table.seeds
+            for name in table.arms
+            for fold in folds
+        ]
+        todo = [job for job in jobs if not is_done(job, CHANGED)]
         if not todo:
             return []
         specs = [sized(model_spec(job.config.model), job.config).input for job in todo]
-        whole: Callable[[], Crops] = partial(_load, self.items, self.cache, frozenset())
-        reals.make(whole, specs, jobs=self.jobs)
-        tests.make(partial(_scored, self.items, self.cache, self.split), specs, jobs=self.jobs)
+        for store in (reals, tests):
+            store.make(partial(prepare_crops, self.items, self.cache), specs, jobs=self.jobs)
         self.say(f"{len(todo)} runs to do")
         return run_all(todo, self.jobs, self.say)
 
     def _job(
-        self, table: Table, name: str, fold: str, seed: int, tests: ViewStore, reals: ViewStore
+        self, config: TrainConfig, name: str, fold: str, tests: ViewStore, reals: ViewStore
     ) -> Job:
         left = frozenset(self.research.folds[fold])
-        config = table.config(name, seed, self.families(fold))
         beside = {n: list(s) for n, s in self.research.beside.items() if n not in left}
         config = config.model_copy(
             update={
-                "name": f"{name}.{fold}-{seed}",
+                "name": f"{name}.{fold}-{config.seed}",
                 "data": config.data.model_copy(update={"beside": beside}),
             }
         )
@@ -249,17 +234,6 @@ class Workshop:
             threads=max(1, (os.cpu_count() or 1) // self.jobs),
             precision="float32",
         )
-
-
-def _is_done(job: Job) -> bool:
-    if not job.facts.is_file():
-        return False
-    if read_facts(job.out, job.arm, job.config.seed).config_sha256 == config_sha256(job.config):
-        return True
-    raise ConfigError(
-        f"{job.facts} was made with another configuration of {job.arm}.",
-        "A candidate that changes is another candidate: give it another name.",
-    )
 
 
 def rank(research: Research, out: Path, split: Split) -> Path:

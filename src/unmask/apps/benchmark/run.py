@@ -154,7 +154,7 @@ def _alone(work: Path) -> Iterator[None]:
 def _carry_out(plan: Plan, material: Material, out: Path, options: Options, say: Say) -> list[str]:
     write_items(out, material.items)
     jobs = list(_jobs(plan, material, out, options))
-    todo = [job for job in jobs if not _is_done(job)]
+    todo = [job for job in jobs if not is_done(job)]
     say(f"{len(jobs)} runs, {len(jobs) - len(todo)} of them done")
     if not todo:
         return []
@@ -227,8 +227,14 @@ def _own(work: Path, plan: Plan) -> None:
     replace_text(path, plan.items_sha256 + "\n")
 
 
-def _is_done(job: Job) -> bool:
+def is_done(
+    job: Job, advice: str = "Choose another --out, or delete that run's scores and facts."
+) -> bool:
     """Whether a run is there.
+
+    Args:
+        job: the run.
+        advice: what to do where it is there with another configuration.
 
     Raises:
         ConfigError: it is, with another configuration.
@@ -238,10 +244,7 @@ def _is_done(job: Job) -> bool:
     facts = read_facts(job.out, job.arm, job.config.seed)
     if facts.config_sha256 == config_sha256(job.config):
         return True
-    raise ConfigError(
-        f"{job.facts} was made with another configuration of {job.arm}.",
-        "Choose another --out, or delete that run's scores and facts.",
-    )
+    raise ConfigError(f"{job.facts} was made with another configuration of {job.arm}.", advice)
 
 
 def _jobs(plan: Plan, material: Material, out: Path, options: Options) -> Iterator[Job]:

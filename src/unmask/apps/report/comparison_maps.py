@@ -122,9 +122,7 @@ def _values(measured: MeasuredFile, name: str, measures: Sequence[str]) -> Table
         best = highest(found, lowest=measure in _LOWER)
         columns.append(
             [
-                notes.cell(
-                    None if row is None else row.estimate, best=top and measure not in _UNRANKED
-                )
+                notes.cell(row, best=top and measure not in _UNRANKED)
                 for row, top in zip(found, best, strict=True)
             ]
         )
@@ -142,7 +140,7 @@ def _differences(measured: MeasuredFile, name: str) -> Table:
             f"{gap.arm} less {gap.less}",
             (
                 TableCell(NAMES.get(gap.measure, gap.measure), numeric=False),
-                notes.cell(gap.estimate, sign=True),
+                notes.cell(gap, sign=True),
                 TableCell(probability(gap.p)),
             ),
         )

@@ -31,6 +31,7 @@ from unmask.apps.server.records import (
     Upload,
     WorkerSeen,
     new_id,
+    utc_now,
 )
 from unmask.results import Result
 
@@ -60,6 +61,7 @@ __all__ = [
     "Upload",
     "WorkerSeen",
     "new_id",
+    "utc_now",
 ]
 
 

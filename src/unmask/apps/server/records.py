@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +34,11 @@ SCOPES: dict[str, str] = {
 def new_id() -> str:
     """A fresh id that cannot be guessed: 32 hexadecimal digits."""
     return uuid.uuid4().hex
+
+
+def utc_now() -> datetime:
+    """The clock of the machine."""
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field
 
 from unmask.apps.cli.backend import DEFAULT_FRAMES, DEFAULT_MODEL
-from unmask.data.settings import refused
+from unmask.data.settings import CheckedSettings
 from unmask.media.limits import MIB
 
 _HOUR = 3600.0
@@ -16,10 +17,26 @@ _HOUR = 3600.0
 AbsolutePath = Annotated[Path, AfterValidator(Path.absolute)]
 
 
-class ServerSettings(BaseModel):
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a service that listens there.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("localhost")
+    (True, True, True)
+    >>> is_loopback("0.0.0.0"), is_loopback("forensics.example")
+    (False, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class ServerSettings(CheckedSettings):
     """Everything the service and its workers can be told. Paths become absolute."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    refusal = "The service cannot be set up so"
 
     data: AbsolutePath
     """Folder of the service: uploads, evidence and, unless told, the database."""
@@ -57,18 +74,6 @@ class ServerSettings(BaseModel):
     """Names, beside those of loopback, that a request's Host header may have."""
     annotations: AbsolutePath | None = None
     """Folder of the annotation project; None: the Annotate page is off."""
-
-    @classmethod
-    def of(cls, **given: Any) -> Self:
-        """Settings by name; the others have their defaults.
-
-        Raises:
-            ConfigError: an unknown name or a value out of range, each with its name.
-        """
-        try:
-            return cls.model_validate(given)
-        except ValidationError as error:
-            raise refused("The service cannot be set up so", error) from error
 
     @property
     def uploads(self) -> Path:

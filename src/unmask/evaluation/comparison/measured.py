@@ -24,34 +24,20 @@ class _Model(BaseModel):
 class MeasuredRow(Estimate):
     """One measure of one arm on one set: the mean over seeds, its interval, each seed's own."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     set: str
     measure: str
     arm: str
     seeds: tuple[FiniteFloat | None, ...]
 
-    @property
-    def estimate(self) -> Estimate:
-        """The number and its interval."""
-        return Estimate(value=self.value, low=self.low, high=self.high, reason=self.reason)
-
 
 class MeasuredDifference(Estimate):
     """`arm` less `less`, paired by cluster and seed; `p` two-sided, not adjusted."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     set: str
     measure: str
     arm: str
     less: str
     p: FiniteFloat | None
-
-    @property
-    def estimate(self) -> Estimate:
-        """The number and its interval."""
-        return Estimate(value=self.value, low=self.low, high=self.high, reason=self.reason)
 
 
 class MeasuredFile(_Model):

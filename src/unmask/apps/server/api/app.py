@@ -25,8 +25,8 @@ from unmask.apps.server.api import (
 )
 from unmask.apps.server.api.gate import SAFE_METHODS, Gate
 from unmask.apps.server.api.problem import ProblemError, answer, of_validation, on_http
-from unmask.apps.server.api.service import Patience, Service, address_of, now, service_of
-from unmask.apps.server.contract import Store, StoreError
+from unmask.apps.server.api.service import Patience, Service, address_of, service_of
+from unmask.apps.server.contract import Store, StoreError, utc_now
 from unmask.apps.server.settings import ServerSettings
 
 LOG = logging.getLogger("unmask.server")
@@ -37,7 +37,7 @@ def create_app(
     settings: ServerSettings,
     store: Store,
     *,
-    clock: Callable[[], datetime] = now,
+    clock: Callable[[], datetime] = utc_now,
     patience: Patience | None = None,
 ) -> FastAPI:
     """The service as an ASGI application. It decodes no media and loads no network.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,6 +13,7 @@ from fastapi.security import APIKeyCookie, HTTPBearer
 from unmask.apps.server.api.problem import ProblemError
 from unmask.apps.server.api.service import Service, address_of, service_of
 from unmask.apps.server.contract import LOCAL, SCOPES, Token
+from unmask.apps.server.settings import is_loopback
 
 COOKIE = "unmask_session"
 _BEARER = HTTPBearer(
@@ -37,22 +37,6 @@ class Caller:
     owner: str
     scopes: frozenset[str]
     address: str | None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a service that listens there.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("localhost")
-    (True, True, True)
-    >>> is_loopback("0.0.0.0"), is_loopback("forensics.example")
-    (False, False)
-    """
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def needs(scope: str | None = None) -> Callable[..., Awaitable[Caller]]:

@@ -15,9 +15,9 @@ from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unmask.apps.server.api.callers import is_loopback
 from unmask.apps.server.api.problem import ProblemError, answer
 from unmask.apps.server.api.service import Service, address_of
+from unmask.apps.server.settings import is_loopback
 
 LOG = logging.getLogger("unmask.server")
 POLICY = (

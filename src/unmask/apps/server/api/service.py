@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
 from unmask.apps.server.api.meters import Meters
 from unmask.apps.server.api.rate import Buckets
-from unmask.apps.server.contract import Store
+from unmask.apps.server.contract import Store, utc_now
 from unmask.apps.server.settings import ServerSettings
 
 AUDITED_PER_MINUTE = 60
 """Refused attempts per address that reach the audit log; the others are only counted."""
 FAILED_LOGINS_PER_MINUTE = 10
 """Wrong tokens an address may send before it has to wait."""
-
-
-def now() -> datetime:
-    """The time, with its zone."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +54,7 @@ class Service:
 
     settings: ServerSettings
     store: Store
-    clock: Callable[[], datetime] = now
+    clock: Callable[[], datetime] = utc_now
     patience: Patience = Patience()
     meters: Meters = field(default_factory=Meters)
     requests: Buckets = field(init=False)

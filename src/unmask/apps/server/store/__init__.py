@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from unmask.apps.server.contract import Store, StoreError
+from unmask.apps.server.contract import Store, StoreError, utc_now
 from unmask.apps.server.settings import ServerSettings
 from unmask.apps.server.store.audit import Audit
-from unmask.apps.server.store.database import Clock, open_database, utc_now
+from unmask.apps.server.store.database import Clock, open_database
 from unmask.apps.server.store.desk import Desk
 from unmask.apps.server.store.files import private_folder
 from unmask.apps.server.store.intake import Intake

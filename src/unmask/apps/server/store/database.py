@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,6 @@ _BUSY_SECONDS = 30
 _STUCK_MS = 60_000
 _CREATION_LOCK = 0x756E6D61736B  # any number that nobody else locks
 _SAMPLES = "sqlite:////path/to/service.db or postgresql://user@host/name"
-
-
-def utc_now() -> datetime:
-    """The clock of the machine."""
-    return datetime.now(UTC)
 
 
 class Database:

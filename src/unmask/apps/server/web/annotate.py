@@ -90,7 +90,8 @@ def queue(
 )
 def look(work: Work, sha256: Sha256) -> bodies.PictureState:
     """Its size, and the answer that counts with its mask."""
-    picture, answers = work.picture(sha256), work.answers()
+    answers = work.answers()
+    picture = work.picture(sha256, answers)
     latest = answers.latest(sha256)
     width, height = work.size(picture)
     return bodies.PictureState(
@@ -246,7 +247,7 @@ def _run_lengths(mask: Mask, *, packed: bool) -> bodies.RunLengths:
 
 def _latest_mask(work: Project, sha256: str) -> Mask:
     answers = work.answers()
-    work.picture(sha256)
+    work.picture(sha256, answers)
     latest = answers.latest(sha256)
     if latest is None or latest.kind != "mask":
         raise ProblemError("not-found", "There is no mask of this picture yet. Paint one first.")

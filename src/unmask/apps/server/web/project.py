@@ -58,13 +58,14 @@ class Project:
 
         return self._said(lambda: with_states(read_queue(self.folder), answers))
 
-    def picture(self, sha256: str) -> Picture:
-        """A selected picture.
+    def picture(self, sha256: str, answers: Annotations | None = None) -> Picture:
+        """A selected picture; `answers` are read anew where they are not at hand.
 
         Raises:
             ProblemError: 404 it is not in the queue; 422 its file is gone or changed.
         """
-        entry = next((e for e in self.queue(self.answers()) if e.sha256 == sha256), None)
+        entries = self.queue(self.answers() if answers is None else answers)
+        entry = next((e for e in entries if e.sha256 == sha256), None)
         if entry is None:
             raise ProblemError("not-found", "There is no such picture in the queue.")
         known = self._said(self.pictures).get(entry.picture)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from unmask.apps.server.contract import Store
-from unmask.apps.server.settings import ServerSettings
+from unmask.apps.server.contract import Store, utc_now
+from unmask.apps.server.settings import ServerSettings, is_loopback
 from unmask.apps.server.store import open_store
 from unmask.apps.server.worker.supervisor import Supervisor
 from unmask.errors import ConfigError, UnmaskError
@@ -70,16 +68,6 @@ def serve(
         store.close()
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def check_exposure(settings: ServerSettings, store: Store) -> None:
     """Other machines may only reach a service that asks for a token.
 
@@ -88,7 +76,7 @@ def check_exposure(settings: ServerSettings, store: Store) -> None:
     """
     if is_loopback(settings.host):
         return
-    now = datetime.now(UTC)
+    now = utc_now()
     for token in store.tokens.all():
         if not token.revoked and (token.expires is None or token.expires > now):
             return

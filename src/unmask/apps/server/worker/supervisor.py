@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TypeVar
 
-from unmask.apps.server.contract import JobStore, new_id
+from unmask.apps.server.contract import JobStore, new_id, utc_now
 from unmask.apps.server.settings import ServerSettings
 from unmask.apps.server.worker.process import STOP_S, Order
 from unmask.errors import ConfigError
@@ -83,7 +82,7 @@ class Supervisor:
                 self._start(place, now)
         if now >= self._next_sweep:
             self._next_sweep = now + min(SWEEP_S, self._settings.lease_s)
-            self._ask(lambda: self._jobs.sweep(datetime.now(UTC)))
+            self._ask(lambda: self._jobs.sweep(utc_now()))
 
     def stop(self) -> None:
         """End all workers in good order, and those that do not obey by force."""
