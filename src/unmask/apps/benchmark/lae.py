@@ -139,8 +139,9 @@ class Experiment:
             reference=NONE if NONE in arms else next(iter(arms)),
             budget=(
                 f"{config.data.side} pixels, {view}; stage 1, shared by all arms of a seed: "
-                f"{one.epochs} epochs; stage 2: {two.epochs}, chosen on validation; {counts[0]} training reals "
-                f"and {counts[1]} fakes; budgets are percent of the training fakes, which is "
+                f"{one.epochs} epochs; stage 2: {two.epochs}, chosen on validation; {counts[0]} "
+                f"training reals and {counts[1]} fakes; budgets are percent of the training fakes, "
+                "which is "
                 f"{counts[1] / sum(counts):.0%} of that percentage of all training data"
             ),
             seeds=seeds,
