@@ -70,6 +70,9 @@ class LAEModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False  # two optimisers that take turns
+        for network in (model, discriminator):  # twice as fast on a processor
+            if network is not None:
+                network.to(memory_format=torch.channels_last)
         self.model, self.discriminator = model, discriminator
         self.frozen = [perceptual]  # in a list: its weights are none of the checkpoint's
         self.losses, self.stage_two, self.rates = losses, stage_two, rates
