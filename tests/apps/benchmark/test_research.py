@@ -15,6 +15,7 @@ from tests.apps.benchmark.conftest import TRAINED, UNSEEN, face
 
 from unmask.apps.benchmark import one
 from unmask.apps.benchmark.research import Research, Workshop, pictures_of, rank, read_research
+from unmask.apps.benchmark.run import alone
 from unmask.data.index import index_of, write_index
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import load_checkpoint
@@ -110,6 +111,11 @@ def test_what_is_done_is_not_done_again_and_a_changed_candidate_is_refused(
     shop = Workshop(changed, done.shop.items, "val", done.out, done.shop.work, 1, lambda text: None)
     with pytest.raises(ConfigError, match="another name"):
         shop.carry_out(["meso"], list(FOLDS), [0])
+
+
+def test_a_second_command_is_kept_out_of_the_work_folder(done: Any) -> None:
+    with alone(done.shop.work), pytest.raises(ConfigError, match="Another command is at work"):
+        done.shop.carry_out(["meso"], list(FOLDS), [0])
 
 
 def test_folds_of_families_that_are_not_there_are_refused(done: Any, tmp_path: Path) -> None:

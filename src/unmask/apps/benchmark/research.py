@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from unmask.apps.benchmark.material import Say, family_of
 from unmask.apps.benchmark.one import Job
 from unmask.apps.benchmark.plan import NAME, Table
-from unmask.apps.benchmark.run import batches, is_done, run_all
+from unmask.apps.benchmark.run import alone, batches, is_done, run_all
 from unmask.apps.report.research import write_research
 from unmask.data.atomic import replace_text
 from unmask.data.crops import Crops, prepare_crops
@@ -58,6 +58,7 @@ class Research(BaseModel):
     Attributes:
         folds: name -> families left out of training.
         beside: family -> sources of the reals it is trained and judged beside.
+        precision: of the scores.
         table: the candidates; its `reference` is the first to be compared with.
     """
 
@@ -67,6 +68,7 @@ class Research(BaseModel):
         dict[Annotated[str, Field(pattern=NAME)], tuple[str, ...]], Field(min_length=1)
     ]
     beside: dict[str, tuple[str, ...]] = {}
+    precision: Literal["float32", "bfloat16"] = "float32"
     table: Table
 
     @model_validator(mode="after")
@@ -182,8 +184,15 @@ class Workshop:
         """Every run that is not done yet; returns what failed, a line each.
 
         Raises:
-            ConfigError: an unknown candidate, one that cannot work, or one that has changed.
+            ConfigError: an unknown candidate, one that cannot work, or one that has changed; or
+                another command is at work in the same folder.
         """
+        with alone(self.work):
+            return self._carry_out(names, folds, seeds)
+
+    def _carry_out(
+        self, names: Sequence[str], folds: Sequence[str], seeds: Sequence[int]
+    ) -> list[str]:
         table = self.research.table.part(tuple(names), tuple(seeds))
         crops = prepare_crops(self.items, self.cache)
         scored = crops.where(lambda i: i.split == self.split)
@@ -232,7 +241,7 @@ class Workshop:
             out=self.out,
             work=self.work,
             threads=max(1, (os.cpu_count() or 1) // self.jobs),
-            precision="float32",
+            precision=self.research.precision,
         )
 
 

@@ -129,12 +129,12 @@ def carry_out(plan: Plan, material: Material, out: Path, options: Options, say: 
     Returns:
         What failed, a line each; the other runs are done.
     """
-    with _alone(options.work):
+    with alone(options.work):
         return _carry_out(plan, material, out, options, say)
 
 
 @contextmanager
-def _alone(work: Path) -> Iterator[None]:
+def alone(work: Path) -> Iterator[None]:
     """Keep a second command out of a work folder while this one runs.
 
     Raises:
