@@ -31,6 +31,7 @@ EXTRA = {
 """Modules of the extra `serve`, and the packages they come in."""
 MIB = 2**20
 HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
 INTERRUPTED = 130
 
 EPILOG = """\b
@@ -72,6 +73,8 @@ def require_extra(command: str, modules: dict[str, str] = EXTRA) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="0 takes any free one.  [8000]")
 @click.option("--allowed-host", "allowed_hosts", multiple=True, metavar="NAME",
               help="A name under which browsers reach the service.")  # fmt: skip
+@click.option("--behind-tls", is_flag=True,
+              help="A proxy in front ends TLS: mark cookies as Secure.")  # fmt: skip
 @click.option(
     "--role",
     type=click.Choice(["all", "api", "worker"]),
@@ -100,6 +103,8 @@ def require_extra(command: str, modules: dict[str, str] = EXTRA) -> None:
               help="Largest upload, in units of 2^20 bytes.  [512]")  # fmt: skip
 @click.option("--retention", type=click.FloatRange(min=0, min_open=True), metavar="HOURS",
               help="Time from a job's end until it is deleted.  [24]")  # fmt: skip
+@click.option("--audit-retention", type=click.FloatRange(min=0, min_open=True), metavar="DAYS",
+              help="Time until an entry of the audit log is deleted.  [365]")  # fmt: skip
 @click.option("--queue", type=click.IntRange(min=1), metavar="N",
               help="Most jobs that may wait.  [256]")  # fmt: skip
 @click.option("--rate", type=click.IntRange(min=1), metavar="N",
@@ -129,7 +134,11 @@ def _settings(role: str, given: dict[str, Any]) -> ServerSettings:
     """The settings, with those that are given instead of the defaults."""
     from unmask.apps.server.settings import ServerSettings
 
-    factors = {"max_upload": ("max_upload_bytes", MIB), "retention": ("retention_s", HOUR_S)}
+    factors = {
+        "max_upload": ("max_upload_bytes", MIB),
+        "retention": ("retention_s", HOUR_S),
+        "audit_retention": ("audit_retention_s", DAY_S),
+    }
     names = {"queue": "queue_limit", "rate": "rate_per_minute"}
     values: dict[str, Any] = {}
     for option, value in given.items():

@@ -230,8 +230,9 @@ class JobStore(Protocol):
     def sweep(self, now: datetime) -> Swept:
         """Upkeep; any number of processes may do it, at any time.
 
-        Deletes what is past its retention, fails jobs that were lost too often, and removes
-        folders that belong to no job (uploads only when they are older than an hour).
+        Deletes what is past its retention, entries of the audit log too, fails jobs that were lost
+        too often, and removes folders that belong to no job (uploads only when they are older than
+        an hour).
         """
         ...
 
@@ -294,7 +295,7 @@ class SessionStore(Protocol):
 
 
 class AuditLog(Protocol):
-    """Who did what. Entries are added and read, never changed."""
+    """Who did what. Entries are added and read, and deleted when they are old; never changed."""
 
     def record(
         self, *, who: str, action: str, subject: str, outcome: str, address: str | None

@@ -72,6 +72,10 @@ class ServerSettings(CheckedSettings):
     """0: any free one."""
     allowed_hosts: tuple[str, ...] = ()
     """Names, beside those of loopback, that a request's Host header may have."""
+    behind_tls: bool = False
+    """A proxy in front of the service ends TLS: session cookies are marked Secure."""
+    audit_retention_s: float = Field(365 * 24 * _HOUR, gt=0)
+    """Seconds until an entry of the audit log is deleted."""
     annotations: AbsolutePath | None = None
     """Folder of the annotation project; None: the Annotate page is off."""
 

@@ -87,6 +87,14 @@ def test_a_session_stands_for_its_token(bench: Any) -> None:
     assert done == [(token.id, "log in", "session opened"), (token.id, "log out", "session closed")]
 
 
+@pytest.mark.parametrize("behind_tls", [False, True])
+def test_cookies_are_secure_behind_a_proxy_that_ends_tls(make_bench: Any, behind_tls: bool) -> None:
+    bench = make_bench(behind_tls=behind_tls)
+    _, secret = bench.store.tokens.create("desk", ["read"])
+    answer = bench.client.post("/login", json={"token": secret})
+    assert ("; secure" in answer.headers["set-cookie"].lower()) == behind_tls
+
+
 def test_a_session_ends_with_its_time_and_with_its_token(bench: Any) -> None:
     token, secret = bench.store.tokens.create("desk", ["read"])
     bench.client.post("/login", json={"token": secret})

@@ -44,6 +44,19 @@ def test_what_is_past_its_retention_is_deleted(bench: Any) -> None:
     assert bench.jobs.sweep(job.expires) == Swept()
 
 
+def test_the_audit_log_is_kept_for_its_time(bench: Any) -> None:
+    for subject in ("old", "new"):
+        bench.store.audit.record(
+            who="ann", action="submit", subject=subject, outcome="202", address=None
+        )
+        bench.clock.forward(1)
+    kept = bench.settings.audit_retention_s
+    bench.jobs.sweep(bench.clock() + timedelta(seconds=kept - 2.5))
+    assert len(bench.store.audit.entries()) == 2
+    bench.jobs.sweep(bench.clock() + timedelta(seconds=kept - 1.5))
+    assert [entry.subject for entry in bench.store.audit.entries()] == ["new"]
+
+
 def test_cancelled_and_failed_jobs_expire_too(bench: Any) -> None:
     bench.jobs.cancel(bench.submit().id, owner=None)
     bench.submit()

@@ -69,7 +69,7 @@ async def login(request: Request) -> Response:
         COOKIE,
         cookie,
         max_age=max(1, int((expires - now).total_seconds())),
-        secure=request.url.scheme == "https",
+        secure=service.settings.behind_tls or request.url.scheme == "https",
         httponly=True,
         samesite="strict",
     )

@@ -11,7 +11,7 @@ from unmask.apps.server.contract import Swept
 from unmask.apps.server.store import files
 from unmask.apps.server.store.database import close_gate
 from unmask.apps.server.store.rows import NO_EVIDENCE, NO_WORK
-from unmask.apps.server.store.schema import batches, jobs, sessions, workers
+from unmask.apps.server.store.schema import audit, batches, jobs, sessions, workers
 from unmask.apps.server.store.work import FORGET_WORKER, Work
 
 FORGET_JOB = timedelta(days=7)
@@ -84,6 +84,8 @@ class Upkeep(Work):
         )
         connection.execute(delete(sessions).where(sessions.c.expires <= now))
         connection.execute(delete(workers).where(workers.c.seen <= now - FORGET_WORKER))
+        kept = timedelta(seconds=self.settings.audit_retention_s)
+        connection.execute(delete(audit).where(audit.c.at <= now - kept))
         return removed
 
     def _remove_orphans(self, now: datetime) -> int:
