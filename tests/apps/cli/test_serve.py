@@ -50,7 +50,8 @@ def test_options_become_settings(started, data):
         "serve", "--data", data, "--host", "::1", "--port", 0, "--database", "sqlite:///x.db",
         "--allowed-host", "a.example", "--allowed-host", "b.example", "--workers", 3,
         "--jobs", 2, "--model", "m.safetensors", "--device", "cpu", "--max-frames", 8,
-        "--behind-tls", "--audit-retention", 30, "--max-upload", 1.5, "--retention", 0.5, "--queue", 7, "--rate", 9,
+        "--behind-tls", "--audit-retention", 30, "--max-upload", 1.5, "--retention", 0.5,
+        "--queue", 7, "--rate", 9,
         "--annotations", data / "masks",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
