@@ -84,6 +84,17 @@ def test_a_mask_is_cut_where_the_window_is(corpus: Corpus) -> None:
     assert len(corners) > 1
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_reals_may_stand_beside_their_own_fakes(corpus: Corpus, own: bool) -> None:
+    """A real and the fake made from it differ in the square alone."""
+    made = batches(corpus, own=own)
+    masks = torch.stack([made[step]["mask"][1:4:2] for step in range(len(made))]).flatten(0, 1)
+    pairs = torch.stack([made[step]["rgb"][:4] for step in range(len(made))]).flatten(0, 1)
+    same = (pairs[::2] == pairs[1::2]).all(-1)
+    alike = [bool((where == ~mask).all()) for where, mask in zip(same, masks, strict=True)]
+    assert all(alike) if own else not all(alike)
+
+
 def test_what_lies_beside_the_window_is_not_seen(corpus: Corpus) -> None:
     place = corpus.places(TRAIN, 1)[0]
     mask = np.zeros((40, 40), bool)

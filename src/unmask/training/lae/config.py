@@ -53,6 +53,9 @@ class DataConfig(_Section):
     middle in tests, instead of whole crops brought to `side`: resizing wipes out fine traces."""
     jpeg_quality: tuple[Quality, Quality] | None = (70, 100)
     """Training pairs are encoded at a quality drawn from here, real and fake alike; null: not."""
+    own: bool = False
+    """A batch holds beside each real the fake that was made from it, where there is one: whatever
+    else tells two pictures apart is then the same in both."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Loader processes."""
 

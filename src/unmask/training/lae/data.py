@@ -18,6 +18,7 @@ from unmask.data.annotation.store import Annotations
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.index import Index
 from unmask.data.items import items_of
+from unmask.data.pairing import own_fakes
 from unmask.data.protocols.normalise import Normalise
 from unmask.data.protocols.resolve import Resolved, combined
 from unmask.errors import ConfigError, DatasetError
@@ -235,7 +236,8 @@ class MaskedBatches(Dataset[dict[str, Tensor]]):
     Every draw is a function of (seed, epoch, step, position) alone, so a resumed run sees what an
     uninterrupted one would have seen. Real and fake of a pair go through one JPEG quality and grid,
     are cut at one place and are flipped alike, a mask with its picture. In an epoch every real
-    occurs once, but for what does not fill a batch; fakes take turns.
+    occurs once, but for what does not fill a batch; fakes take turns, or stand beside the reals
+    that they were made from.
 
     Args:
         corpus: pictures; only its training split is used.
@@ -245,6 +247,7 @@ class MaskedBatches(Dataset[dict[str, Tensor]]):
         extra: pictures with a mask that are added to a batch; none where there are no masks.
         seed: see above.
         quality: range of the JPEG qualities; None for no JPEG.
+        own: beside each real stands a fake that was made from it, where there is one.
 
     Each batch: `rgb` (N, s, s, 3) uint8, `label` (N,), `mask` (N, s, s) bool, `has_mask` (N,) bool;
     the first `batch` of N are the pairs.
@@ -263,10 +266,13 @@ class MaskedBatches(Dataset[dict[str, Tensor]]):
         extra: int,
         seed: int,
         quality: tuple[int, int] | None,
+        own: bool = False,
     ) -> None:
         self.corpus, self.spec, self.masks = corpus, spec, masks
         self.batch, self.seed, self.quality = batch, seed, quality
         self.reals, self.fakes = corpus.places(TRAIN, 0), corpus.places(TRAIN, 1)
+        items = corpus.crops.items
+        self.own = own_fakes(items, self.reals, self.fakes) if own else {}
         foreign = set(masks) - {*self.reals, *self.fakes}
         if foreign:
             raise ConfigError(f"{len(foreign)} masks are not of training pictures.")
@@ -286,7 +292,11 @@ class MaskedBatches(Dataset[dict[str, Tensor]]):
         rng = np.random.default_rng([self.seed, epoch, 0, 0, 1])  # of none of the slots
         self.order = rng.permutation(self.reals)
         rounds = -(-len(self.reals) // len(self.fakes))
-        self.turns = np.concatenate([rng.permutation(self.fakes) for _ in range(rounds)])
+        turns = np.concatenate([rng.permutation(self.fakes) for _ in range(rounds)])
+        self.turns = [
+            int(rng.choice(self.own[real])) if real in self.own else int(turn)
+            for real, turn in zip(self.order.tolist(), turns, strict=False)
+        ]
 
     def __len__(self) -> int:
         return len(self.reals) // (self.batch // 2)

@@ -199,6 +199,7 @@ class Work:
             extra=two.masked_batch,
             seed=2 * self.seed + (first is not None),  # stage 2 draws anew
             quality=config.data.jpeg_quality,
+            own=config.data.own,
         )
         sets = scoring_sets(self.corpus.crops, spec, VAL, forged=False, controls=False)
         return LAEModule(
