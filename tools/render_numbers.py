@@ -27,6 +27,7 @@ from unmask.transforms.levels import PERTURBATIONS
 ROOT = Path(__file__).resolve().parent.parent
 FILES = (
     "README.md",
+    "docs/ablations.md",
     "docs/benchmark.md",
     "docs/data.md",
     "docs/model-card.md",
