@@ -116,9 +116,10 @@ _AIRL = (
     ),
     ModelSpec(
         "airl_small",
-        AIRLConfig(rgb="shallow16", truncate=8.0),
+        AIRLConfig(rgb="shallow16", frequency="channels", fusion="gated"),
         _TRACES,
-        "AIRL for training from scratch: shallow full-resolution RGB stream and truncated residual",
+        "AIRL for training from scratch: shallow full-resolution RGB stream, DCT coefficients as "
+        "channels, a learned gate; the best of the ablations",
         _PAPER,
     ),
     ModelSpec(
@@ -131,7 +132,7 @@ _AIRL = (
     ),
     ModelSpec(
         "airl_small_frequency",
-        AIRLConfig(rgb=None, truncate=8.0),
+        AIRLConfig(rgb=None, frequency="channels"),
         _TRACES,
         "frequency-only ablation of airl_small",
         _PAPER,
