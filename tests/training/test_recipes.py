@@ -27,10 +27,11 @@ from unmask.training.network import build, sized
 from unmask.training.optim import statistics_held
 from unmask.training.run import train_on
 
+FOLDER = Path(__file__).parents[2] / "configs"
 CONFIGS = sorted(
     path
-    for path in Path(__file__).parents[2].glob("configs/**/*.yaml")
-    if path.parent.name != "lae"  # of another kind, see tests/training/lae
+    for path in FOLDER.rglob("*.yaml")
+    if path.relative_to(FOLDER).parts[0] != "lae"  # of another kind, see tests/training/lae
 )
 FFPP = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 BASE: dict[str, Any] = {
@@ -157,7 +158,7 @@ def test_every_shipped_configuration_has_its_network(path: Path) -> None:
 def test_a_recipe_takes_a_step(
     crops: Crops, tmp_path: Path, name: str, model_options: dict[str, Any]
 ) -> None:
-    config = load_config(Path(__file__).parents[2] / f"configs/ffpp/{name}.yaml")
+    config = load_config(FOLDER / f"ffpp/{name}.yaml")
     optim = {**config.optim.model_dump(), "epochs": 1, "batch_size": 16}
     data = {**config.data.model_dump(), "side": 64, "workers": 0}
     small = {"data": data, "optim": optim, "model_options": model_options, "pretrained": False}

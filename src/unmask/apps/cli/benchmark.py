@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from unmask.apps.cli.backend import cores
+from unmask.apps.cli.indices import gathered_sources, load_index, pairs, resolve_named, say
 from unmask.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _run(
     from unmask.evaluation.compat_files import write_expected
 
     chosen = load_table(table).part(arms, seeds)
-    resolved = _resolved(protocol, indices)
+    resolved = resolve_named(protocol, indices)
     columns = {name: read_fakes(name, Path(path)) for name, path in unseen}
     sources = gathered_sources(beside)
     material = gather(resolved, columns, sources, work / "cache", say)
@@ -196,24 +196,9 @@ def _run(
     return carry_out(plan, material, out, options, say)
 
 
-def gathered_sources(beside: list[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
-    """Column -> sources, from pairs."""
-    sources: dict[str, tuple[str, ...]] = {}
-    for name, source in beside:
-        sources[name] = (*sources.get(name, ()), source)
-    return sources
-
-
-def _resolved(protocol: str, indices: tuple[str, ...]) -> Resolved:
-    from unmask.apps.cli.evaluate import resolve_named
-
-    return resolve_named(protocol, indices)
-
-
 def _expected(resolved: Resolved, indices: tuple[str, ...]) -> DataFrame:
     """The videos that the tests ask for; those without a crop are listed beside each index."""
     from unmask.apps.benchmark.compat import expected_videos
-    from unmask.apps.cli.evaluate import load_index
     from unmask.data.preparing.run import without_crops
 
     paths = {name: Path(path) for name, _, path in (entry.partition("=") for entry in indices)}
@@ -249,23 +234,3 @@ def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ConfigError(f"--seeds takes whole numbers, not {text!r}.", "For example: --seeds 0,1")
     return int(text)
-
-
-def pairs(option: str, given: tuple[str, ...]) -> list[tuple[str, str]]:
-    """`NAME=VALUE` options as pairs, each name and value there."""
-    found: list[tuple[str, str]] = []
-    for entry in given:
-        name, equals, value = entry.partition("=")
-        if not name or not equals or not value:
-            raise ConfigError(
-                f"{option} {entry} must be NAME={'FAKES' if option == '--unseen' else 'SOURCE'}."
-            )
-        if option == "--unseen" and name in dict(found):
-            raise ConfigError(f"--unseen {name} is given twice.", "Give every column its own name.")
-        found.append((name, value))
-    return found
-
-
-def say(text: str) -> None:
-    """A line of progress."""
-    print(text, file=sys.stderr, flush=True)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from unmask.apps.cli.indices import gathered_sources, load_index, pairs, resolve_named, say
 from unmask.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from unmask.data.index import Index
     from unmask.data.protocols.normalise import Normalise
-    from unmask.data.protocols.resolve import Resolved
     from unmask.evaluation.audit import Audit, AuditFile
 
 EPILOG = """\b
@@ -189,7 +189,6 @@ def _score(
     from unmask.apps.benchmark.checkpoints import evaluate_weights
     from unmask.apps.benchmark.material import gather, read_fakes
     from unmask.apps.cli.backend import cores
-    from unmask.apps.cli.benchmark import gathered_sources, pairs, say
 
     columns = {key: read_fakes(key, Path(path)) for key, path in pairs("--unseen", unseen)}
     sources = gathered_sources(pairs("--beside", beside))
@@ -214,52 +213,6 @@ def _check_out(out: Path) -> None:
                 f"{out} exists and is not an audit, so --out leaves it alone.",
                 "Nothing was written. Choose another file.",
             )
-
-
-def load_index(path: Path) -> Index:
-    """An index from a folder of classes, a CSV, or a Parquet file."""
-    from unmask.data.index import read_index
-    from unmask.data.readers import reader
-
-    if path.is_dir():
-        return reader("folder").read(path)
-    if path.suffix.lower() == ".csv":
-        return reader("csv").read(path)
-    return read_index(path)
-
-
-def resolve_named(name: str, indices: tuple[str, ...]) -> Resolved:
-    """The sets of a protocol, with indices given as `DATASET=INDEX`; counts go to stderr."""
-    from unmask.data.protocols.protocol import protocol
-    from unmask.data.protocols.resolve import resolve
-
-    chosen = protocol(name)
-    given = {}
-    for entry in indices:
-        dataset, equals, path = entry.partition("=")
-        if not equals or not path:
-            raise ConfigError(
-                f"--index {entry} must be DATASET=INDEX.",
-                f"{name} is made of: {', '.join(chosen.datasets())}.",
-            )
-        given[dataset] = load_index(Path(path))
-    unused = sorted(set(given) - set(chosen.datasets()))
-    if unused:
-        raise ConfigError(
-            f"{name} names no data set {', '.join(unused)}.",
-            f"It is made of: {', '.join(chosen.datasets())}.",
-        )
-    resolved = resolve(chosen, given)
-    for row in resolved.describe():
-        click.echo(
-            f"{row['set']}: {row['videos']} videos of {row['dataset']} "
-            f"{row['manipulation'] or 'reals'}",
-            err=True,
-        )
-    for where, reasons in resolved.left_out.items():
-        for reason, count in reasons.items():
-            click.echo(f"{where}: {count} items left out: {reason}", err=True)
-    return resolved
 
 
 def _audit(
