@@ -8,12 +8,9 @@ from typing import Any
 from comparison_tables import RESULTS, estimate, loaded, table
 
 SET = "unseen"
-DECISION = "balanced_accuracy/validation"
-ACCURACY = "accuracy/validation"
-MAPS = ("iou", "pointing_game", "energy_in_mask")
 SHOWN = {
-    ACCURACY: "accuracy",
-    DECISION: "balanced accuracy",
+    "accuracy/validation": "accuracy",
+    "balanced_accuracy/validation": "balanced accuracy",
     "iou": "map IoU",
     "pointing_game": "pointing game",
     "energy_in_mask": "energy in mask",
@@ -35,7 +32,7 @@ def arms(name: str) -> str:
     areas = {row["arm"]: row["auc"] for row in result["main"]}
     values = {(row["arm"], row["measure"]): row for row in _measured(name, "rows")}
     rows = []
-    for arm in dict.fromkeys(arm for arm, measure in values if measure == MAPS[0]):
+    for arm in dict.fromkeys(arm for arm, measure in values if measure == "iou"):
         cells = [f"`{arm}`"]
         for half in ("seen", SET):
             cells.append(estimate(areas[arm][half]["mean"]) if arm in areas else "–")

@@ -11,6 +11,12 @@ import pytest
 
 PICTURES = sorted((Path(__file__).parent.parent / "data").glob("*.jpg"))
 TRAIN, VAL, FAKES = 8, 22, 6
+FOLDER = Path(__file__).parents[2] / "configs"
+CONFIGS = sorted(
+    path
+    for path in FOLDER.rglob("*.yaml")
+    if path.relative_to(FOLDER).parts[0] != "lae"  # of another kind, see tests/training/lae
+)
 
 
 def vary(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -6,17 +6,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.training.conftest import CONFIGS
 
 from unmask.errors import ConfigError
 from unmask.training.config import load_config, with_overrides
 
 GOOD = {"name": "a", "model": "airl_small", "data": {"index": "x.csv"}}
-FOLDER = Path(__file__).parents[2] / "configs"
-CONFIGS = sorted(
-    path
-    for path in FOLDER.rglob("*.yaml")
-    if path.relative_to(FOLDER).parts[0] != "lae"  # of another kind, see tests/training/lae
-)
 
 
 def written(tmp_path: Path, content: object) -> Path:

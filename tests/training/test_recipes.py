@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.training.conftest import CONFIGS, FOLDER
 from timm.layers import BatchNormAct2d
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -27,12 +28,6 @@ from unmask.training.network import build, sized
 from unmask.training.optim import statistics_held
 from unmask.training.run import train_on
 
-FOLDER = Path(__file__).parents[2] / "configs"
-CONFIGS = sorted(
-    path
-    for path in FOLDER.rglob("*.yaml")
-    if path.relative_to(FOLDER).parts[0] != "lae"  # of another kind, see tests/training/lae
-)
 FFPP = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 BASE: dict[str, Any] = {
     "name": "base",

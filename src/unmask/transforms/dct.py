@@ -23,6 +23,8 @@ from unmask.errors import ConfigError, ShapeError
 from unmask.types import FloatArray, UInt8Image
 
 BLOCK = 8
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of R, G and B in BT.601's luma."""
 DctOutput = Literal["coefficients", "residual", "channels"]
 
 
@@ -64,7 +66,7 @@ def luma(rgb: Tensor) -> Tensor:
     """BT.601 luma of RGB, the Y of JPEG: (N, 3, H, W) -> (N, 1, H, W), same range."""
     if rgb.ndim != 4 or rgb.shape[1] != 3:
         raise ShapeError(f"luma needs (N, 3, H, W) RGB; got {tuple(rgb.shape)}.")
-    weights = rgb.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    weights = rgb.new_tensor(LUMA).view(1, 3, 1, 1)
     return (rgb * weights).sum(1, keepdim=True)
 
 

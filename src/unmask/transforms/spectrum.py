@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.errors import ShapeError
+from unmask.transforms.dct import LUMA
 from unmask.types import UInt8Image, check_rgb
 
 GAIN = 8.0
 """No frequency is raised or lowered by more than this factor: noise cannot be made into detail."""
-LUMA = np.array([0.299, 0.587, 0.114])
-"""Of BT.601, as in `transforms.dct.luma`."""
 WIDTH = 1.0
 """Of a ring of frequencies, in cycles per picture."""
 
@@ -45,7 +44,7 @@ def radial_power(image: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _radial_power(spectrum: NDArray[np.complex128]) -> NDArray[np.float64]:
     """Of a picture's channels, (H, W // 2 + 1, 3): the transform of luma is the luma of theirs."""
-    return _mean_by_ring(np.abs(spectrum @ LUMA) ** 2)
+    return _mean_by_ring(np.abs(spectrum @ np.array(LUMA)) ** 2)
 
 
 def _mean_by_ring(power: NDArray[np.float64]) -> NDArray[np.float64]:

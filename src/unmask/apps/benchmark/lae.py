@@ -30,15 +30,13 @@ from unmask.apps.benchmark.lae_maps import (
 from unmask.apps.benchmark.lae_tables import best_balanced_threshold, write_lae_tables
 from unmask.apps.benchmark.material import Material, gather
 from unmask.apps.benchmark.plan import Arm, Plan, Table
-from unmask.apps.benchmark.run import open_plan
+from unmask.apps.benchmark.run import is_done, open_plan
 from unmask.apps.benchmark.tabulate import tabulate
 from unmask.data.protocols.resolve import Resolved
 from unmask.errors import ConfigError
 from unmask.evaluation.comparison.layout import CLEAN, UNSEEN
 from unmask.evaluation.comparison.scores import (
     Facts,
-    facts_path,
-    read_facts,
     scores_path,
     write_facts,
     write_items,
@@ -171,7 +169,7 @@ class Experiment:
             self.say(f"seed {seed}, stage 1: validation AUC {first.val_auc:.3f}")
             self.judge.write(self.out, BEFORE, seed, load_lae(home / "stage-1")[0])
             for arm, ask in arms.items():
-                if self._is_done(arm, ask, seed):
+                if is_done(self.out, arm, seed, self._sha256(ask)):
                     continue
                 scores_path(self.out, arm, seed).unlink(missing_ok=True)
                 done, masks = self._second(work, home, arm, ask)
@@ -194,16 +192,6 @@ class Experiment:
         """Hash of what decides an arm."""
         plain = self.config.model_copy(update={"selection": Selection()})
         return hashlib.sha256(f"{plain.sha256()} {ask}".encode()).hexdigest()
-
-    def _is_done(self, arm: str, ask: Ask, seed: int) -> bool:
-        if not facts_path(self.out, arm, seed).is_file():
-            return False
-        if read_facts(self.out, arm, seed).config_sha256 == self._sha256(ask):
-            return True
-        raise ConfigError(
-            f"{facts_path(self.out, arm, seed)} was made with another configuration of {arm}.",
-            "Choose another --out, or delete that run's scores and facts.",
-        )
 
     def _score(
         self, arm: str, ask: Ask, seed: int, folder: Path, first: Done, done: Done,

@@ -26,7 +26,7 @@ from unmask.metrics.localization import (
     quietness,
 )
 from unmask.models.lae import LAE
-from unmask.training.lae.data import mask_seen, own_mask, picture_seen, pictures_of
+from unmask.training.lae.data import own_mask_seen, picture_seen, pictures_of
 from unmask.training.lae.samples import maps_of, sample_grid, write_picture
 from unmask.training.module import evaluating
 from unmask.transforms.preprocess import InputSpec, to_tensors
@@ -74,11 +74,9 @@ def masks_of_tests(
     lost = 0
     for place in material.places.tolist():
         picture = pictures[crops.items[place].path.resolve()]
-        mask = own_mask(crops, place, picture, material.normalise)
-        seen = None if mask is None else mask_seen(mask, spec)
-        empty = seen is not None and not seen.any()
-        lost += empty
-        found.append(None if empty else seen)
+        mask = own_mask_seen(crops, place, picture, material.normalise, spec)
+        lost += picture.mask is not None and mask is None
+        found.append(mask)
     return found, lost
 
 

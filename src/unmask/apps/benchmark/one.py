@@ -81,6 +81,11 @@ class Job:
         return facts_path(self.out, self.arm, self.config.seed)
 
     @property
+    def key(self) -> tuple[Path, str, int, str]:
+        """Output folder, arm, seed, and the hash of what decides the run."""
+        return self.out, self.arm, self.config.seed, config_sha256(self.config)
+
+    @property
     def log(self) -> Path:
         return self.work / "logs" / f"{self.config.name}.log"
 

@@ -211,7 +211,7 @@ class Workshop:
             for name in table.arms
             for fold in folds
         ]
-        todo = [job for job in jobs if not is_done(job, CHANGED)]
+        todo = [job for job in jobs if not is_done(*job.key, CHANGED)]
         if not todo:
             return []
         specs = [sized(model_spec(job.config.model), job.config).input for job in todo]

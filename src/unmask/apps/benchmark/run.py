@@ -18,12 +18,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from unmask.apps.benchmark.material import Material, Say
 from unmask.apps.benchmark.one import Job, run
-from unmask.apps.benchmark.plan import Plan, config_sha256
+from unmask.apps.benchmark.plan import Plan
 from unmask.data.atomic import replace_text
 from unmask.data.processes import without_interrupts
 from unmask.errors import ConfigError
 from unmask.evaluation.comparison.layout import CLEAN, UNSEEN
-from unmask.evaluation.comparison.scores import read_facts, scores_path, write_items
+from unmask.evaluation.comparison.scores import facts_path, read_facts, scores_path, write_items
 from unmask.evaluation.conditions import conditions, in_sweep, on_reals_only
 from unmask.evaluation.spectra import SIDE, GroupSpectrum, group_spectrum
 from unmask.evaluation.views import Batch, ViewStore
@@ -154,7 +154,7 @@ def alone(work: Path) -> Iterator[None]:
 def _carry_out(plan: Plan, material: Material, out: Path, options: Options, say: Say) -> list[str]:
     write_items(out, material.items)
     jobs = list(_jobs(plan, material, out, options))
-    todo = [job for job in jobs if not is_done(job)]
+    todo = [job for job in jobs if not is_done(*job.key)]
     say(f"{len(jobs)} runs, {len(jobs) - len(todo)} of them done")
     if not todo:
         return []
@@ -228,23 +228,29 @@ def _own(work: Path, plan: Plan) -> None:
 
 
 def is_done(
-    job: Job, advice: str = "Choose another --out, or delete that run's scores and facts."
+    out: Path,
+    arm: str,
+    seed: int,
+    sha256: str,
+    advice: str = "Choose another --out, or delete that run's scores and facts.",
 ) -> bool:
     """Whether a run is there.
 
     Args:
-        job: the run.
+        out: folder of the comparison.
+        arm, seed: which run.
+        sha256: of what decides it.
         advice: what to do where it is there with another configuration.
 
     Raises:
         ConfigError: it is, with another configuration.
     """
-    if not job.facts.is_file():
+    path = facts_path(out, arm, seed)
+    if not path.is_file():
         return False
-    facts = read_facts(job.out, job.arm, job.config.seed)
-    if facts.config_sha256 == config_sha256(job.config):
+    if read_facts(out, arm, seed).config_sha256 == sha256:
         return True
-    raise ConfigError(f"{job.facts} was made with another configuration of {job.arm}.", advice)
+    raise ConfigError(f"{path} was made with another configuration of {arm}.", advice)
 
 
 def _jobs(plan: Plan, material: Material, out: Path, options: Options) -> Iterator[Job]:

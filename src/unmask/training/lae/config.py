@@ -182,14 +182,10 @@ class LAETrainConfig(_Section):
 
     def input(self) -> InputSpec:
         """What the network takes."""
-        side = self.data.side
-        whole = model_spec(KIND).input.model_copy(update={"rgb_size": side})
-        if not self.data.window:
-            return whole
-        limit = InputSpec.model_fields["native_limit"].default
-        return whole.model_copy(
-            update={"native_size": side, "native_limit": limit, "rgb_size": None}
-        )
+        spec, side = model_spec(KIND).input, self.data.side
+        if self.data.window:
+            return InputSpec(native_size=side, mean=spec.mean, std=spec.std)
+        return spec.model_copy(update={"rgb_size": side})
 
     def sha256(self, *, first: bool = False) -> str:
         """Hash of what decides a result; with `first` of stage 1 alone, which all arms share."""

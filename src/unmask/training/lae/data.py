@@ -120,9 +120,7 @@ class Corpus:
 
     def own_mask_seen(self, place: int, spec: InputSpec) -> Mask | None:
         """The same as the network sees it; None also where it sees nothing of it."""
-        mask = self.own_mask(place)
-        seen = None if mask is None else mask_seen(mask, spec)
-        return None if seen is None or not seen.any() else seen
+        return own_mask_seen(self.crops, place, self.picture(place), self.normalise, spec)
 
 
 def pictures_of(index: Index) -> dict[Path, Picture]:
@@ -168,6 +166,15 @@ def own_mask(
         raise DatasetError(f"The mask {picture.mask} cannot be read: {error.strerror}.") from error
     mask = mask_from_png(data, size=picture.size, what=f"The mask {picture.mask}")
     return fitted(crops, place, mask, normalise)
+
+
+def own_mask_seen(
+    crops: Crops, place: int, picture: Picture, normalise: Normalise | None, spec: InputSpec
+) -> Mask | None:
+    """See `Corpus.own_mask_seen`."""
+    mask = own_mask(crops, place, picture, normalise)
+    seen = None if mask is None else mask_seen(mask, spec)
+    return None if seen is None or not seen.any() else seen
 
 
 @dataclass(frozen=True)
@@ -222,8 +229,7 @@ def stored_masks(folder: Path, corpus: Corpus, spec: InputSpec) -> StoredMasks:
             leave_out("fake in which no forgery was seen")
         else:
             mask = corpus.mask(place, answers.mask(record))
-            seen = mask_seen(mask, spec)
-            if record.kind == "mask" and not seen.any():
+            if record.kind == "mask" and not (seen := mask_seen(mask, spec)).any():
                 leave_out(f"nothing left at {len(seen)} pixels")
             else:
                 found.masks[place] = mask
