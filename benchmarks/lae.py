@@ -32,6 +32,9 @@ def main() -> int:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.FIELD=VALUE",
                         help="change a value of the configuration, YAML")  # fmt: skip
+    parser.add_argument(
+        "--show", help="sources that samples may be of, comma between; any by default"
+    )
     parser.add_argument("--threads", type=int, help="of the processor")
     parser.add_argument("--resume", action="store_true")
     given = parser.parse_args()
@@ -51,6 +54,7 @@ def main() -> int:
             arms=tuple(given.arms.split(",")),
             seeds=tuple(int(seed) for seed in given.seeds.split(",")),
             resume=given.resume,
+            show=None if given.show is None else tuple(given.show.split(",")),
         )
     except UnmaskError as error:
         print(f"lae: {error}", file=sys.stderr)

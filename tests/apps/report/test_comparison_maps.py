@@ -58,7 +58,7 @@ def measured() -> MeasuredFile:
         differences=(
             MeasuredDifference(
                 set="unseen", measure="iou", arm="all", less="none",
-                value=0.3, low=0.2, high=0.4, reason=None, p=0.0004,
+                value=0.3, low=0.2, high=0.4, reason=None, p=0.0004, p_holm=0.002,
             ),
         ),
     )  # fmt: skip
@@ -77,7 +77,7 @@ def test_values_with_the_better_one_marked_whichever_way_better_is() -> None:
     assert values.notes == ("(a) no item has it",)
     (gap,) = gaps.rows
     assert gap.head == "all less none"
-    assert [cell.text for cell in gap.cells] == ["IoU", "+0.300", "< 0.001"]
+    assert [cell.text for cell in gap.cells] == ["IoU", "+0.300", "0.002"]
     assert gaps.folded
 
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
 from unmask.apps.benchmark import lae as experiment
-from unmask.apps.benchmark.lae_maps import BEFORE, MEASURES, read_maps
-from unmask.apps.benchmark.lae_tables import best_balanced_threshold
+from unmask.apps.benchmark.lae_maps import BEFORE, MEASURES, read_maps, write_samples
+from unmask.apps.benchmark.lae_tables import auc_rows, best_balanced_threshold, verify_lae
 from unmask.data.annotation.store import Annotations
 from unmask.errors import ConfigError, ShapeError
+from unmask.evaluation.comparison.paired import holm
 from unmask.evaluation.comparison.scores import read_facts, read_items
+from unmask.evaluation.comparison.sets import draws_of
 from unmask.evaluation.comparison.verify import verify
+from unmask.metrics.ranking import auc
 from unmask.training.lae.config import LAETrainConfig
 from unmask.training.lae.source import resolve_data
 
@@ -56,6 +61,27 @@ def done(
 def test_the_tables_can_be_computed_again(done: SimpleNamespace) -> None:
     assert done.page.is_file()
     assert verify(done.out) == []
+    assert verify_lae(done.out) == []
+
+
+def test_a_changed_table_of_maps_or_decisions_is_found(
+    done: SimpleNamespace, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(done.out, out)
+    told = json.loads((out / "decisions.json").read_text())
+    told["rows"][3]["value"] += 0.01
+    (out / "decisions.json").write_text(json.dumps(told))
+    (line,) = verify_lae(out)
+    assert line.startswith("rows[3].value: ")
+    assert "in decisions.json" in line
+    (out / "decisions.json").unlink()
+    assert verify_lae(out) == ["there is no decisions.json"]
+    (out / "localization/all/seed-1.parquet").unlink()
+    (line,) = verify_lae(out)
+    assert line.startswith("the tables of the maps cannot be computed again: ")
+    (out / "localization.json").unlink()
+    assert verify_lae(out) == []
 
 
 def test_all_arms_of_a_seed_share_stage_1(done: SimpleNamespace) -> None:
@@ -116,6 +142,53 @@ def test_decisions_at_every_threshold(done: SimpleNamespace) -> None:
         if (r["arm"], r["set"], r["measure"]) == ("none", "seen", "balanced_accuracy/zero")
     )  # fmt: skip
     assert row["seeds"] == pytest.approx(each)
+
+
+def test_areas_and_adjusted_p_values_of_decisions(done: SimpleNamespace) -> None:
+    told = json.loads((done.out / "decisions.json").read_text())
+    items = read_items(done.out)
+    for name in ("seen", "unseen"):
+        inside = items["sets"].list.contains(name).to_numpy()
+        labels = items["label"].to_numpy()[inside]
+        each = [
+            auc(labels, pl.read_parquet(done.out / f"scores/all/seed-{s}.parquet")["logit"]
+                .to_numpy()[inside])
+            for s in (0, 1)
+        ]  # fmt: skip
+        row = next(
+            r for r in told["rows"] if (r["arm"], r["set"], r["measure"]) == ("all", name, "auc")
+        )
+        assert row["seeds"] == pytest.approx(each)
+        gaps = [d for d in told["differences"] if (d["set"], d["measure"]) == (name, "auc")]
+        assert [(d["arm"], d["less"]) for d in gaps] == [("random-1", "none"), ("all", "none")]
+        assert [d["p_holm"] for d in gaps] == pytest.approx(holm([d["p"] for d in gaps]))
+
+
+def test_draws_without_a_class_have_no_area(done: SimpleNamespace) -> None:
+    items = read_items(done.out)
+    draws = draws_of(items, draws=100, seed=0, level=0.95)
+    fake = items["label"].to_numpy() == 1
+    every, scores = np.arange(items.height), np.linspace(0, 1, items.height)
+    found = auc_rows(draws, every, fake, scores)
+    assert found[0] == pytest.approx(auc(fake, scores))
+    one_class = np.flatnonzero(fake)
+    assert np.isnan(auc_rows(draws, one_class, fake[one_class], scores[one_class])).all()
+
+
+def test_samples_are_of_items_that_may_be_shown(tmp_path: Path) -> None:
+    asked: list[list[int]] = []
+
+    def pictures(items: list[int]) -> np.ndarray:
+        asked.append(items)
+        return np.zeros((len(items), 8, 8, 3), np.uint8)
+
+    real = np.arange(12) % 3 == 0
+    masks = [None if is_real else np.ones((8, 8), bool) for is_real in real]
+    judge: Any = SimpleNamespace(masks=masks, real=real, pictures=pictures)
+    unseen, shown = np.arange(12) >= 6, np.isin(np.arange(12), [3, 4, 5, 8])
+    write_samples(tmp_path / "samples", {}, judge, unseen, shown)
+    write_samples(tmp_path / "samples", {}, judge, unseen, np.zeros(12, bool))
+    assert asked == [[4, 5, 8, 3]]
 
 
 def test_samples_are_small(done: SimpleNamespace) -> None:

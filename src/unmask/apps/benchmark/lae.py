@@ -84,6 +84,7 @@ class Experiment:
         judge: of the maps.
         out, work: folders.
         say: told of every run.
+        show: sources that samples may be of; any when None.
     """
 
     config: LAETrainConfig
@@ -95,6 +96,7 @@ class Experiment:
     out: Path
     work: Path
     say: Say
+    show: tuple[str, ...] | None = None
 
     @classmethod
     def of(
@@ -251,8 +253,12 @@ class Experiment:
         home = self.work / f"seed-{seeds[0]}"
         folders = {BEFORE: home / "stage-1", **{arm: home / arm / "stage-2" for arm in arms}}
         models: dict[str, LAE] = {name: load_lae(folder)[0] for name, folder in folders.items()}
-        unseen = self.material.items["sets"].list.contains(UNSEEN).to_numpy()
-        write_samples(self.out / "samples", models, self.judge, unseen)
+        items = self.material.items
+        unseen = items["sets"].list.contains(UNSEEN).to_numpy()
+        shown = np.full(items.height, True)
+        if self.show is not None:
+            shown = items["source"].is_in(self.show).to_numpy()
+        write_samples(self.out / "samples", models, self.judge, unseen, shown)
         return tabulate(self.out)
 
 
@@ -272,6 +278,7 @@ def run_lae(
     arms: tuple[str, ...] = tuple(ARMS),
     seeds: tuple[int, ...] = (),
     resume: bool = False,
+    show: tuple[str, ...] | None = None,
 ) -> Path:
     """The whole comparison; what is done already in `out` and `work` is not done again.
 
@@ -282,6 +289,8 @@ def run_lae(
         say: told what goes on.
         arms: of `ARMS`. seeds: instead of the configuration's.
         resume: go on with what `out` holds; its plan may grow.
+        show: sources of the pictures that the samples may be of, as not every data set may be
+            passed on; any when None.
 
     Returns:
         Path of the page.
@@ -297,7 +306,7 @@ def run_lae(
         )
     chosen = {name: ask for name, ask in ARMS.items() if name in arms}
     taken = seeds or config.seeds
-    experiment = Experiment.of(config, resolved, out, work, say)
+    experiment = replace(Experiment.of(config, resolved, out, work, say), show=show)
     open_plan(out, experiment.plan(resolved.protocol.name, chosen, taken), resume)
     experiment.carry_out(chosen, taken)
     return experiment.finish(chosen, taken)

@@ -171,20 +171,29 @@ class MapJudge:
 
 
 def write_samples(
-    folder: Path, models: Mapping[str, LAE], judge: MapJudge, unseen: NDArray[np.bool_]
+    folder: Path,
+    models: Mapping[str, LAE],
+    judge: MapJudge,
+    unseen: NDArray[np.bool_],
+    shown: NDArray[np.bool_],
 ) -> None:
     """One small JPEG per network, all of the same test items: two seen fakes, two unseen, a real.
+
+    None is written where no item may be shown.
 
     Args:
         folder: of the files.
         models: name -> network.
         judge: has pictures and masks.
         unseen: (n,) bool, of the test items.
+        shown: (n,) bool, which of them may be shown.
     """
-    able = np.array([mask is not None for mask in judge.masks])
+    able = np.array([mask is not None for mask in judge.masks]) & shown
     kinds = (able & ~unseen, able & unseen)
     items = [int(i) for kind in kinds for i in _spread(np.flatnonzero(kind), 2)]
-    items += [int(i) for i in np.flatnonzero(judge.real)[:1]]
+    items += [int(i) for i in np.flatnonzero(judge.real & shown)[:1]]
+    if not items:
+        return
     pictures, masks = judge.pictures(items), [judge.masks[i] for i in items]
     for name, model in models.items():
         grid = sample_grid(model, judge.spec, pictures, masks)

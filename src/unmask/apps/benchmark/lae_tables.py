@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from unmask.apps.benchmark.lae_maps import BEFORE, MEASURES, maps_path, read_maps
-from unmask.errors import ShapeError
+from unmask.errors import ShapeError, UnmaskError
 from unmask.evaluation.comparison.draws import INTERVALS, Draws
 from unmask.evaluation.comparison.measured import DECISIONS, LOCALIZATION, MeasuredFile
+from unmask.evaluation.comparison.paired import holm
 from unmask.evaluation.comparison.scores import read_facts, read_items, read_scores
 from unmask.evaluation.comparison.sets import draws_of, members_of, set_names
+from unmask.evaluation.comparison.verify import differences
+from unmask.metrics.curve import Ranked
 
 Floats = NDArray[np.float64]
 Pairs = Sequence[tuple[str, str]]
@@ -34,10 +38,11 @@ MAPS_ABOUT = (
     f"{BEFORE} is the same network before stage 2."
 )
 DECISIONS_ABOUT = (
-    "Frames. accuracy: share of right decisions; balanced_accuracy: mean of the shares among reals "
-    "and among fakes. A score at or above the threshold is called fake. zero: logit 0, where the "
-    "larger half of the latent wins; validation: the best balanced accuracy on validation; "
-    "fpr_5_percent: 5% of the validation reals reach it."
+    "Frames. auc: of the scores, at no threshold. accuracy: share of right decisions; "
+    "balanced_accuracy: mean of the shares among reals and among fakes. A score at or above the "
+    "threshold is called fake. zero: logit 0, where the larger half of the latent wins; "
+    "validation: the best balanced accuracy on validation; fpr_5_percent: 5% of the validation "
+    "reals reach it."
 )
 
 
@@ -79,9 +84,49 @@ def write_lae_tables(out: Path, arms: Sequence[str], seeds: Sequence[int], pairs
     Raises:
         DatasetError: a file is missing or damaged.
     """
+    for name, made in _made(out, arms, seeds, pairs).items():
+        made.write(out / name)
+
+
+def verify_lae(out: Path) -> list[str]:
+    """Where both files differ from what the files of the runs give; arms, seeds and pairs are
+    taken from localization.json.
+
+    Returns:
+        A line per difference; none for a comparison without maps.
+
+    Raises:
+        DatasetError: a file does not follow its schema.
+    """
+    stated = {name: MeasuredFile.read(out / name) for name in (LOCALIZATION, DECISIONS)}
+    maps = stated[LOCALIZATION]
+    if maps is None:
+        return []
+    arms = [arm for arm in maps.arms if arm != BEFORE]
+    seeds = sorted({int(key.rsplit("-", 1)[1]) for key in maps.thresholds})
+    pairs = list(dict.fromkeys((gap.arm, gap.less) for gap in maps.differences))
+    try:
+        made = _made(out, arms, seeds, pairs)
+    except UnmaskError as error:
+        return [f"the tables of the maps cannot be computed again: {error.message}"]
+    found = []
+    for name, again in made.items():
+        before = stated[name]
+        if before is None:
+            found.append(f"there is no {name}")
+            continue
+        was, now = (json.loads(file.model_dump_json()) for file in (before, again))
+        found += differences(was, now, file=name)
+    return found
+
+
+def _made(
+    out: Path, arms: Sequence[str], seeds: Sequence[int], pairs: Pairs
+) -> dict[str, MeasuredFile]:
     items = read_items(out)
     draws = draws_of(items, draws=DRAWS, seed=0, level=LEVEL)
     common = {"intervals": INTERVALS, "draws": DRAWS, "level": LEVEL}
+    rows = _map_rows(out, items, draws, (BEFORE, *arms), seeds)  # reads, and checks, every file
     maps = {
         **common,
         "about": MAPS_ABOUT,
@@ -94,7 +139,7 @@ def write_lae_tables(out: Path, arms: Sequence[str], seeds: Sequence[int], pairs
             for arm in (BEFORE, *arms)
             for seed in seeds
         },
-        **_tables(_map_rows(out, items, draws, (BEFORE, *arms), seeds), draws, pairs),
+        **_tables(rows, draws, pairs),
     }
     decisions = {
         **common,
@@ -103,13 +148,13 @@ def write_lae_tables(out: Path, arms: Sequence[str], seeds: Sequence[int], pairs
         **_tables(_decision_rows(out, items, draws, arms, seeds), draws,
                   [pair for pair in pairs if BEFORE not in pair]),
     }  # fmt: skip
-    MeasuredFile.model_validate(maps).write(out / LOCALIZATION)
-    MeasuredFile.model_validate(decisions).write(out / DECISIONS)
+    both = {LOCALIZATION: maps, DECISIONS: decisions}
+    return {name: MeasuredFile.model_validate(data) for name, data in both.items()}
 
 
 def _tables(rows: Rows, draws: Draws, pairs: Pairs) -> dict[str, Any]:
     """`rows`: value and interval of each arm; `differences`: of each pair, paired, with p."""
-    values, differences = [], []
+    values, gapped = [], []
     for (name, measure), by_arm in rows.items():
         means = {arm: draws.mean(found) for arm, found in by_arm.items()}
         common = {"set": name, "measure": measure}
@@ -117,14 +162,18 @@ def _tables(rows: Rows, draws: Draws, pairs: Pairs) -> dict[str, Any]:
             estimate = draws.estimate(mean, "no item has it").model_dump(mode="json")
             each = [_finite(float(row[0])) for row in by_arm[arm]]
             values.append({**common, "arm": arm, **estimate, "seeds": each})
-        for one, two in pairs:
-            if one in means and two in means:
-                gap = means[one] - means[two]
-                estimate = draws.estimate(gap, "no item has it").model_dump(mode="json")
-                differences.append(
-                    {**common, "arm": one, "less": two, **estimate, "p": draws.p_value(gap)}
-                )
-    return {"rows": values, "differences": differences}
+        gaps = {
+            (one, two): means[one] - means[two]
+            for one, two in pairs
+            if one in means and two in means
+        }
+        p_values = {pair: p for pair, gap in gaps.items() if (p := draws.p_value(gap)) is not None}
+        adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+        for pair, gap in gaps.items():
+            estimate = draws.estimate(gap, "no item has it").model_dump(mode="json")
+            found = {"p": p_values.get(pair), "p_holm": adjusted.get(pair)}
+            gapped.append({**common, "arm": pair[0], "less": pair[1], **estimate, **found})
+    return {"rows": values, "differences": gapped}
 
 
 def _finite(value: float) -> float | None:
@@ -173,6 +222,10 @@ def _decision_rows(
         for seed in seeds:
             table = read_scores(out, arm, seed, items)
             logits = table["logit"].to_numpy().astype(np.float64)
+            for name in set_names(items):
+                inside = members_of(items, name)
+                row = auc_rows(draws, inside, fake[inside], logits[inside])
+                found.setdefault((name, "auc"), {}).setdefault(arm, []).append(row)
             for kind in THRESHOLDS:
                 right = (logits >= _threshold(out, arm, seed, kind)) == fake
                 for name in set_names(items):
@@ -212,3 +265,19 @@ def mean_rows(draws: Draws, items: NDArray[np.intp], values: Floats) -> Floats:
             total = weights.sum(1)
             np.divide(weights @ values, total, out=means[rows], where=total > 0)
     return means
+
+
+def auc_rows(
+    draws: Draws, items: NDArray[np.intp], fake: NDArray[np.bool_], scores: Floats
+) -> Floats:
+    """(D + 1,) AUC of scores (n,) of some items, as they are and in every draw.
+
+    NaN in a draw without a real or without a fake.
+    """
+    areas = np.full(draws.rows, np.nan)
+    if fake.any() and not fake.all():
+        ranked = Ranked.of(fake, scores)
+        for rows, weights in draws.blocks(items):
+            both = (weights[:, fake].sum(1) > 0) & (weights[:, ~fake].sum(1) > 0)
+            areas[np.arange(rows.start, rows.stop)[both]] = ranked.curves(weights[both]).auc()
+    return areas

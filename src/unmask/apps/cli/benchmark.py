@@ -214,10 +214,11 @@ def _tabulate(out: Path) -> None:
 
 
 def _verify(ctx: click.Context, out: Path) -> None:
+    from unmask.apps.benchmark.lae_tables import verify_lae
     from unmask.evaluation.comparison.verify import verify
     from unmask.evaluation.compat_files import verify_compat
 
-    differences = [*verify(out), *verify_compat(out)]
+    differences = [*verify(out), *verify_compat(out), *verify_lae(out)]
     for line in differences:
         click.echo(f"unmask: {line}", err=True)
     click.echo(

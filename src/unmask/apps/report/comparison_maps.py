@@ -30,6 +30,7 @@ NAMES = {
     "energy_of_fakes": "Energy, fakes",
     "energy_of_reals": "Energy, reals",
     "reals_marked": "Reals marked",
+    "auc": "AUC",
     "accuracy/zero": "Accuracy at 0",
     "balanced_accuracy/zero": "Balanced at 0",
     "accuracy/validation": "Accuracy",
@@ -103,8 +104,8 @@ def _tables(measured: MeasuredFile) -> list[Block]:
     blocks: list[Block] = [
         Words(
             f"{measured.intervals} Here: {numbers.percent(measured.level)} intervals, "
-            f"{numbers.count(measured.draws)} draws. Differences are paired; their p is not "
-            "adjusted for the number of comparisons.",
+            f"{numbers.count(measured.draws)} draws. Differences are paired; p is adjusted by "
+            "Holm over the pairs of a measure and set.",
             small=True,
         )
     ]
@@ -141,7 +142,7 @@ def _differences(measured: MeasuredFile, name: str) -> Table:
             (
                 TableCell(NAMES.get(gap.measure, gap.measure), numeric=False),
                 notes.cell(gap, sign=True),
-                TableCell(probability(gap.p)),
+                TableCell(probability(gap.p_holm)),
             ),
         )
         for gap in measured.differences

@@ -31,13 +31,17 @@ class MeasuredRow(Estimate):
 
 
 class MeasuredDifference(Estimate):
-    """`arm` less `less`, paired by cluster and seed; `p` two-sided, not adjusted."""
+    """`arm` less `less`, paired by cluster and seed; `p` two-sided.
+
+    `p_holm` is adjusted by Holm over all pairs of the same set and measure.
+    """
 
     set: str
     measure: str
     arm: str
     less: str
     p: FiniteFloat | None
+    p_holm: FiniteFloat | None
 
 
 class MeasuredFile(_Model):

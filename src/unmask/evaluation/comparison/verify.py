@@ -41,30 +41,37 @@ def verify(out: Path) -> list[str]:
         )
     except UnmaskError as error:
         return [f"the tables cannot be computed again: {error.message}"]
-    return list(_differences(_data(stated), _data(again), ""))
+    return list(differences(_data(stated), _data(again)))
 
 
 def _data(result: Result) -> Any:
     return json.loads(result.to_json())
 
 
-def _differences(stated: Any, again: Any, at: str) -> Iterator[str]:
+def differences(stated: Any, again: Any, at: str = "", file: str = "result.json") -> Iterator[str]:
+    """Where the contents of a JSON file differ from what was computed again, a line each.
+
+    Args:
+        stated: of the file. again: what it should be; both as `json.loads` gives them.
+        at: where in the file both stand.
+        file: its name.
+    """
     if isinstance(stated, dict) and isinstance(again, dict):
         for key in [*stated, *(k for k in again if k not in stated)]:
             where = f"{at}[{key!r}]" if at == "files" else f"{at}.{key}" if at else key
             if key not in again:
-                yield f"{where}: in result.json, but not when computed again"
+                yield f"{where}: in {file}, but not when computed again"
             elif key not in stated:
-                yield f"{where}: not in result.json, but when computed again"
+                yield f"{where}: not in {file}, but when computed again"
             else:
-                yield from _differences(stated[key], again[key], where)
+                yield from differences(stated[key], again[key], where, file)
     elif isinstance(stated, list) and isinstance(again, list):
         if len(stated) != len(again):
-            yield f"{at}: {len(stated)} entries in result.json, {len(again)} when computed again"
+            yield f"{at}: {len(stated)} entries in {file}, {len(again)} when computed again"
         for place, pair in enumerate(zip(stated, again, strict=False)):
-            yield from _differences(*pair, f"{at}[{place}]")
+            yield from differences(*pair, f"{at}[{place}]", file)
     elif not agree(stated, again):
-        yield f"{at}: {stated!r} in result.json, {again!r} when computed again"
+        yield f"{at}: {stated!r} in {file}, {again!r} when computed again"
 
 
 def agree(stated: Any, again: Any) -> bool:
