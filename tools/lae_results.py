@@ -7,58 +7,75 @@ from typing import Any
 
 from comparison_tables import RESULTS, estimate, loaded, table
 
-SET = "unseen"
-SHOWN = {
-    "accuracy/validation": "accuracy",
-    "balanced_accuracy/validation": "balanced accuracy",
-    "iou": "map IoU",
-    "pointing_game": "pointing game",
-    "energy_in_mask": "energy in mask",
-}
+SETS = ("seen", "unseen")
+DECIDED = {"auc": "AUC", "accuracy/validation": "accuracy",
+           "balanced_accuracy/validation": "balanced accuracy"}  # fmt: skip
+MAPS = {"iou": "map IoU", "pointing_game": "pointing game", "energy_in_mask": "energy in mask"}
+BEFORE = "stage-1"
 
 
-def _measured(name: str, part: str) -> list[dict[str, Any]]:
-    """Rows and differences of localization.json and decisions.json, of the unseen set."""
-    found: list[dict[str, Any]] = []
-    for file in ("localization", "decisions"):
-        data = json.loads((RESULTS / name / f"{file}.json").read_text("utf-8"))
-        found += [row for row in data[part] if row["set"] == SET]
+def _file(name: str, file: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((RESULTS / name / f"{file}.json").read_text("utf-8"))
     return found
 
 
-def arms(name: str) -> str:
-    """A row per arm: how well it decides on the unseen half, and how well its map fits."""
-    result = loaded(name)
-    areas = {row["arm"]: row["auc"] for row in result["main"]}
-    values = {(row["arm"], row["measure"]): row for row in _measured(name, "rows")}
-    rows = []
-    for arm in dict.fromkeys(arm for arm, measure in values if measure == "iou"):
-        cells = [f"`{arm}`"]
-        for half in ("seen", SET):
-            cells.append(estimate(areas[arm][half]["mean"]) if arm in areas else "–")
-        for measure in SHOWN:
-            row = values.get((arm, measure))
-            cells.append("–" if row is None else estimate(row))
-        rows.append(cells)
-    head = ["", "AUC seen", "AUC unseen", *SHOWN.values()]
-    return (
-        table(head, rows) + f"\n{len(result['seeds'])} seeds; all but the first column are of "
-        "the unseen half.\n"
+def _rows(name: str, file: str, of: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """(arm, measure) -> its row, of a set."""
+    rows = _file(name, file)["rows"]
+    return {(row["arm"], row["measure"]): row for row in rows if row["set"] == of}
+
+
+def decisions(name: str) -> str:
+    """A row per arm: AUC on both halves, and accuracy on the unseen one."""
+    seen, unseen = (_rows(name, "decisions", of) for of in SETS)
+    rows = [
+        [f"`{arm}`", estimate(seen[arm, "auc"]), *(estimate(unseen[arm, m]) for m in DECIDED)]
+        for arm in dict.fromkeys(arm for arm, _ in unseen)
+    ]
+    head = ["", "AUC seen", *(f"{text} unseen" for text in DECIDED.values())]
+    seeds = len(loaded(name)["seeds"])
+    return table(head, rows) + f"\nMeans of {seeds} seeds.\n"
+
+
+def maps(name: str) -> str:
+    """A row per arm, and one for before stage 2: how the map fits on the unseen half."""
+    found = _rows(name, "localization", "unseen")
+    shown = {**MAPS, "reals_marked": "reals marked"}
+    rows = [
+        [f"`{arm}`", *(estimate(found[arm, measure]) for measure in shown)]
+        for arm in dict.fromkeys(arm for arm, _ in found)
+    ]
+    share = found[BEFORE, "mask_share"]["value"]
+    note = (
+        f"\nThe masks cover {100 * share:.0f}% of these pictures: so much a map without "
+        "information gets in the last two of the three measures, and marking everything as IoU.\n"
     )
+    return table(["", *shown.values()], rows) + note
 
 
 def differences(name: str) -> str:
-    """A row per pair of arms: differences on the unseen half, with intervals and p values."""
-    found = {(r["arm"], r["less"], r["measure"]): r for r in _measured(name, "differences")}
-    pairs = dict.fromkeys((arm, less) for arm, less, _ in found)
+    """A row per pair of arms: differences on the unseen half, and which of them are real."""
+    measures = {**DECIDED, **MAPS}
+    found = {
+        (row["arm"], row["less"], row["measure"]): row
+        for file in ("decisions", "localization")
+        for row in _file(name, file)["differences"]
+        if row["set"] == "unseen"
+    }
+    level = 1 - _file(name, "decisions")["level"]
     rows = []
-    for arm, less in pairs:
+    for arm, less in dict.fromkeys((arm, less) for arm, less, _ in found):
         cells = [f"`{arm}` less `{less}`"]
-        for measure in SHOWN:
+        for measure in measures:
             row = found.get((arm, less, measure))
             if row is None or row["value"] is None:
                 cells.append("–")
-            else:
-                cells.append(f"{estimate(row, sign='+')}, p {row['p']:.3f}")
+                continue
+            text = estimate(row, sign="+")
+            cells.append(f"**{text}**" if row["p_holm"] <= level + 1e-12 else text)
         rows.append(cells)
-    return table(["", *SHOWN.values()], rows)
+    note = (
+        f"\nBold: p by Holm over the pairs of a measure is at most {level:.2f}; the others are "
+        "no difference shown.\n"
+    )
+    return table(["", *measures.values()], rows) + note

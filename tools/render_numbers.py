@@ -14,10 +14,12 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import comparison_tables
+import lae_results
 from comparison_tables import table
 
 from unmask.data.readers import READERS
@@ -30,10 +32,11 @@ FILES = (
     "docs/ablations.md",
     "docs/benchmark.md",
     "docs/data.md",
+    "docs/lae.md",
     "docs/model-card.md",
     "docs/performance.md",
 )
-UNSEEN, ABLATIONS = "synthetic-unseen", "ablations"
+UNSEEN, ABLATIONS, MASKS = "synthetic-unseen", "ablations", "masks"
 AUDITED = ("blur", "highpass", "bytes_per_pixel", "grid_strength", "luma", "saturation")
 BLOCK = re.compile(r"(<!-- (\w+): made by [^>]*-->\n).*?(<!-- end \2 -->)", re.DOTALL)
 
@@ -251,6 +254,14 @@ def ablations_by_test() -> str:
     return comparison_tables.by_test(ABLATIONS)
 
 
+def masks() -> str:
+    return comparison_tables.table_one(MASKS)
+
+
+def masks_tests() -> str:
+    return comparison_tables.tests(MASKS)
+
+
 def spread(values: dict[str, float], digits: int = 3) -> str:
     """Median and range of repeated measurements."""
     middle, low, high = (f"{values[k]:.{digits}f}" for k in ("median", "min", "max"))
@@ -277,7 +288,13 @@ MAKERS: dict[str, Callable[[], str]] = {
         ablations,
         ablations_tests,
         ablations_by_test,
+        masks,
+        masks_tests,
     )
+} | {
+    f"lae_{task}_{maker.__name__}": partial(maker, f"lae-{task}")
+    for task in ("swap", "inpainting")
+    for maker in (lae_results.decisions, lae_results.maps, lae_results.differences)
 }
 
 
