@@ -19,6 +19,7 @@ from unmask.data.index import read_index
 from unmask.errors import ConfigError, DatasetError
 from unmask.models.checkpoint import load_checkpoint
 from unmask.models.lae import LAE
+from unmask.training import checks
 from unmask.training.lae import run as lae_run
 from unmask.training.lae.choice import ask_oracle, chosen_pictures
 from unmask.training.lae.config import LAETrainConfig
@@ -299,3 +300,18 @@ def test_train_from_a_file(
     before = (tmp_path / "runs/tiny/stage-2" / WEIGHTS).stat().st_mtime_ns
     assert train_lae(config, out=tmp_path / "runs/tiny", index=index, resume=True) == path
     assert (tmp_path / "runs/tiny/stage-2" / WEIGHTS).stat().st_mtime_ns == before
+
+
+def test_a_gpu_without_bfloat16_is_refused_before_the_index_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(checks, "device_type", lambda: "cuda")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Old card")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "kind: lae\nname: a\ndata: {protocol: reenact->face_swap}\nprecision: bf16-mixed\n"
+    )
+    nowhere = tmp_path / "none.parquet"  # not there: reading it would be another error
+    with pytest.raises(ConfigError, match=r"^precision: Old card has no bfloat16"):
+        train_lae(path, out=tmp_path / "out", index=nowhere)

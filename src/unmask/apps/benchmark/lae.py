@@ -51,7 +51,7 @@ from unmask.training.active import Rule
 from unmask.training.card import commit
 from unmask.training.lae.config import KIND, LAETrainConfig, Selection
 from unmask.training.lae.data import TRAIN, VAL, Corpus, StoredMasks, stored_masks
-from unmask.training.lae.run import WEIGHTS, Done, Work, load_lae
+from unmask.training.lae.run import WEIGHTS, Done, Work, check_precision, load_lae
 
 Say = Callable[[str], None]
 FPR = 0.05
@@ -296,7 +296,8 @@ def run_lae(
         Path of the page.
 
     Raises:
-        ConfigError: an unknown arm, or `out` holds something else.
+        ConfigError: an unknown arm, `out` holds something else, or a precision that this machine
+            does not have.
         DatasetError: the indices cannot be used.
     """
     unknown = sorted(set(arms) - set(ARMS))
@@ -304,6 +305,7 @@ def run_lae(
         raise ConfigError(
             f"There is no arm {', '.join(unknown)}.", f"There are: {', '.join(ARMS)}."
         )
+    check_precision(config)
     chosen = {name: ask for name, ask in ARMS.items() if name in arms}
     taken = seeds or config.seeds
     experiment = replace(Experiment.of(config, resolved, out, work, say), show=show)

@@ -97,8 +97,7 @@ class Work:
         """Stage 1, into `folder`.
 
         Raises:
-            ConfigError: the folder holds another run, VGG16's weights cannot be had, or the GPU has
-                no bfloat16 and the configuration asks for it.
+            ConfigError: the folder holds another run, or VGG16's weights cannot be had.
         """
         return self._stage(folder, self._key(self.config.sha256(first=True)), None, {}, {})
 
@@ -177,7 +176,6 @@ class Work:
 
     def _module(self, folder: Path, first: Path | None, masks: Mapping[int, Mask]) -> LAEModule:
         config, losses, spec = self.config, self.config.losses, self.config.input()
-        check_bfloat16(config.precision, "precision", "32-true")
         L.seed_everything(self.seed, workers=True, verbose=False)
         model = LAE(config.network())
         judge = None
@@ -263,6 +261,15 @@ def load_lae(folder: Path) -> tuple[LAE, Card]:
     return model, card
 
 
+def check_precision(config: LAETrainConfig) -> None:
+    """Refuse, before faces are cut out, what this machine cannot compute in.
+
+    Raises:
+        ConfigError: bfloat16 on a GPU that has none.
+    """
+    check_bfloat16(config.precision, "precision", "32-true")
+
+
 def train_lae(
     config_path: Path,
     *,
@@ -286,6 +293,7 @@ def train_lae(
         DatasetError: the index cannot be used.
     """
     config = load_lae_config(config_path)
+    check_precision(config)
     if not resume and any(out.glob("stage-*/*")):
         raise ConfigError(
             f"{out} already holds a run.", "Continue it with --resume, or choose another --out."
