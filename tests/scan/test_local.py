@@ -24,6 +24,7 @@ def no_face(path: str) -> Result:
 class Said:
     result: Result
     evidence: tuple[()] = ()
+    bands: None = None
 
 
 class Detector:

@@ -17,6 +17,7 @@ from unmask.errors import ConfigError, MediaError
 from unmask.faces import FaceDetector, MTCNNDetector
 from unmask.inference.explain import Evidence, explain
 from unmask.inference.faces import FoundFaces, find_in_frames
+from unmask.inference.own_reals import CalibrationFile
 from unmask.inference.settings import Settings, choose_device, locate_weights
 from unmask.inference.verdict import Scored, assemble, failed
 from unmask.media import Failure, Media, try_decode
@@ -32,10 +33,14 @@ EVIDENCE_PER_FACE = 3
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A result with what to look at beside it; `evidence` is empty unless it was asked for."""
+    """A result with what to look at beside it; `evidence` is empty unless it was asked for.
+
+    `bands` are the (14,) log10 band energies of the deciding face; None unless scored.
+    """
 
     result: Result
     evidence: tuple[Evidence, ...] = ()
+    bands: tuple[float, ...] | None = None
 
 
 class Detector:
@@ -47,9 +52,11 @@ class Detector:
         settings: how inputs are sampled and scored.
         device: as torch names it.
         face_detector: finds the faces; the packaged MTCNN by default.
+        calibration: thresholds fitted on reals of one's own, instead of the card's.
 
     Raises:
-        ConfigError: the card has no decision: its thresholds were never fitted.
+        ConfigError: the card has no decision: its thresholds were never fitted; or the calibration
+            was made for other weights.
 
     >>> from unmask import Detector
     >>> Detector.from_pretrained().scan("missing.jpg").reasons
@@ -64,6 +71,7 @@ class Detector:
         settings: Settings | None = None,
         device: str = "cpu",
         face_detector: FaceDetector | None = None,
+        calibration: CalibrationFile | None = None,
     ) -> None:
         if card.decision is None:
             raise ConfigError(
@@ -73,7 +81,10 @@ class Detector:
         # channels_last is free speed on CPU and GPU
         self._network = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network.eval()
-        self.card, self.decision = card, card.decision
+        if calibration is not None:
+            calibration.check_weights(card.name, card.weights_sha256)
+        self.card, self._odds = card, card.decision
+        self.decision = calibration.decision if calibration else card.decision
         self.settings = settings or Settings()
         self.device = device
         self._faces = face_detector or MTCNNDetector(device=device)
@@ -86,6 +97,7 @@ class Detector:
         device: str = "auto",
         max_frames: int = 32,
         precision: str = "float32",
+        calibration: str | Path | None = None,
     ) -> Detector:
         """Load a packaged model by name, or any checkpoint by the path of its weights.
 
@@ -94,14 +106,16 @@ class Detector:
             device: `auto` takes a GPU when there is one; else `cpu`, `cuda`, `cuda:1`, `mps`.
             max_frames: frames looked at per video, spread evenly over it.
             precision: `float32`, or `bfloat16`, about twice as fast and slightly different.
+            calibration: a file of `unmask calibrate`; the thresholds of the card without.
 
         Raises:
-            ConfigError: unknown model, device or precision.
+            ConfigError: unknown model, device or precision, or a calibration that cannot be used.
             CheckpointError: weights or card missing or damaged.
         """
         settings = Settings.checked(max_frames=max_frames, precision=precision)
         network, card = load_checkpoint(locate_weights(model))
-        return cls(network, card, settings=settings, device=choose_device(device))
+        own = None if calibration is None else CalibrationFile.read(Path(calibration))
+        return cls(network, card, settings=settings, device=choose_device(device), calibration=own)
 
     @property
     def model(self) -> str:
@@ -240,9 +254,12 @@ class Detector:
         run: Run,
         evidence: bool,
     ) -> Examined:
-        result = assemble(item, scored, self.decision, run)
-        if not evidence or result.status != "scored":
+        result = assemble(item, scored, self.decision, run, odds=self._odds)
+        if result.status != "scored":
             return Examined(result)
+        bands = tuple(scored.deciding_bands().tolist())
+        if not evidence:
+            return Examined(result, bands=bands)
         frames = {frame.index: frame for frame in item.frames}
         return Examined(
             result,
@@ -258,6 +275,7 @@ class Detector:
                 )
                 for i in scored.telling(EVIDENCE_PER_FACE)
             ),
+            bands,
         )
 
     def _run(self, started: float, items: int) -> Run:

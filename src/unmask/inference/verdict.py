@@ -34,6 +34,8 @@ QUALITY_REASONS = {
     "too_blurry": "too_blurry",
     "too_dark": "too_dark",
 }
+UNFIT = frozenset({*QUALITY_REASONS.values(), "too_few_frames"})
+"""Reasons of a scored input for which it is inconclusive whatever the thresholds."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,10 @@ class Scored:
             key=lambda track: (self.is_clear(track), self.track_logit(track), -track),
         )
 
+    def deciding_bands(self) -> NDArray[np.float32]:
+        """(14,) log10 band energies of the deciding face: the median over its good crops."""
+        return np.asarray(np.median(self.bands[self.good(self.deciding())], axis=0), np.float32)
+
     def is_clear(self, track: int) -> bool:
         """Whether a track has a crop without a quality flag."""
         return any(not self.crops[i].quality for i in self.members[track])
@@ -125,12 +131,22 @@ def failed(
     )
 
 
-def assemble(media: Media, scored: Scored, decision: Decision, run: Run) -> Result:
-    """Put a scored input's result together."""
+def assemble(
+    media: Media, scored: Scored, decision: Decision, run: Run, *, odds: Decision | None = None
+) -> Result:
+    """Put a scored input's result together.
+
+    Args:
+        media, scored, run: what it is of.
+        decision: thresholds, and the limits of their domain.
+        odds: slope and bias of the probability, and the limits of its domain; those of `decision`
+            when None.
+    """
+    odds = odds or decision
     track = scored.deciding()
     logit = scored.track_logit(track)
-    in_domain = _in_domain(scored.bands[scored.good(track)], decision)
-    doubts = _doubts(media, scored, track, in_domain)
+    bands = scored.deciding_bands()
+    doubts = _doubts(media, scored, track, _in_domain(bands, decision))
     score = float(sigmoid(logit))
     reasons = list(dict.fromkeys([*media.reasons, *doubts]))
     return Result(
@@ -140,7 +156,7 @@ def assemble(media: Media, scored: Scored, decision: Decision, run: Run) -> Resu
         message="; ".join(REASONS[r] for r in reasons) or None,
         verdict=calibration.verdict_of(score, decision, reliable=not doubts),
         score=score,
-        calibrated=calibration.calibrated(logit, decision, in_domain=in_domain),
+        calibrated=calibration.calibrated(logit, odds, in_domain=_in_domain(bands, odds)),
         threshold=calibration.threshold(decision),
         coverage=Coverage(
             frames_read=len(media.frames),
@@ -166,9 +182,8 @@ def _doubts(media: Media, scored: Scored, track: int, in_domain: bool) -> list[s
     return doubts
 
 
-def _in_domain(per_crop: NDArray[np.float32], decision: Decision) -> bool:
-    """Whether the band energies are like those of the reals the decision was fitted on."""
-    bands = np.median(per_crop, axis=0)
+def _in_domain(bands: NDArray[np.float32], decision: Decision) -> bool:
+    """Whether band energies (14,) are like those of the reals the decision was fitted on."""
     limits = np.asarray(decision.band_limits)
     strange = (bands < limits[:, 0]) | (bands > limits[:, 1])
     return int(strange.sum()) <= MAX_STRANGE_BANDS

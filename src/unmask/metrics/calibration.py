@@ -125,14 +125,13 @@ def decision_parameters(
         ShapeError: a class or condition is empty, or the bands are not a table.
     """
     conditions = {name: np.asarray(v, np.float64) for name, v in real_logits.items()}
-    fakes, bands = np.asarray(fake_logits, np.float64), np.asarray(real_bands, np.float64)
+    fakes = np.asarray(fake_logits, np.float64)
     if not conditions or not len(fakes) or any(not len(v) for v in conditions.values()):
         sizes = {name: len(v) for name, v in conditions.items()}
         raise ShapeError(
             f"A decision needs reals and fakes; got reals {sizes}, {len(fakes)} fakes."
         )
-    if bands.ndim != 2 or not len(bands):
-        raise ShapeError(f"Band energies must be (R, B) with R > 0; got {bands.shape}.")
+    of_bands = band_parameters(real_bands)
     reals = np.concatenate(list(conditions.values()))
     slope, bias = fit_platt(np.r_[reals, fakes], np.r_[np.zeros(len(reals)), np.ones(len(fakes))])
     flag = min(1.0, max(threshold_at_fpr(sigmoid(v), fpr) for v in conditions.values()))
@@ -141,8 +140,6 @@ def decision_parameters(
         key=lambda count: count[0] / count[1],
     )
     at_clear = (np.log(clear_p / (1 - clear_p)) - bias) / slope if slope > 0 else -np.inf
-    low, high = np.percentile(bands, [0.5, 99.5], axis=0)
-    slack = 0.25 * (high - low)
     return {
         "slope": slope,
         "bias": bias,
@@ -150,6 +147,27 @@ def decision_parameters(
         "clear": min(float(sigmoid(at_clear)), flag),
         "fpr_at_flag": alarms / trials,
         "ci95": wilson(alarms, trials),
+        **of_bands,
+    }
+
+
+def band_parameters(real_bands: ArrayLike) -> dict[str, Any]:
+    """`bands` and `band_limits` of a `models.checkpoint.Decision`.
+
+    The limits are the 0.5th and 99.5th percentile, and a quarter of the way between them beyond.
+
+    Args:
+        real_bands: (R, B) log10 band energies of reals.
+
+    Raises:
+        ShapeError: not a table with at least one row.
+    """
+    bands = np.asarray(real_bands, np.float64)
+    if bands.ndim != 2 or not len(bands):
+        raise ShapeError(f"Band energies must be (R, B) with R > 0; got {bands.shape}.")
+    low, high = np.percentile(bands, [0.5, 99.5], axis=0)
+    slack = 0.25 * (high - low)
+    return {
         "bands": np.percentile(bands, [5, 50, 95], axis=0).T.tolist(),
         "band_limits": np.stack([low - slack, high + slack], axis=1).tolist(),
     }

@@ -28,6 +28,9 @@ class Examined(Protocol):
     @property
     def evidence(self) -> Sequence[Evidence]: ...
 
+    @property
+    def bands(self) -> tuple[float, ...] | None: ...
+
 
 class Examiner(Protocol):
     """The part of `unmask.inference.Detector` that a scan needs."""
@@ -59,11 +62,13 @@ class Outcome:
         result: of this input.
         evidence: per face; empty when none was asked for, or the result is from an earlier run.
         kept: the result is from an earlier run.
+        bands: log10 band energies of the deciding face; None unless it was scored now.
     """
 
     result: Result
     evidence: tuple[Evidence, ...] = ()
     kept: bool = False
+    bands: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +159,8 @@ def _judge(
             yield Outcome(item, kept=True)
         else:
             answer = next(answers)
-            yield Outcome(_with_limits(answer.result, limits), tuple(answer.evidence))
+            result = _with_limits(answer.result, limits)
+            yield Outcome(result, tuple(answer.evidence), bands=answer.bands)
 
 
 def _with_limits(result: Result, limits: Mapping[str, int | float]) -> Result:

@@ -28,6 +28,7 @@ from unmask.types import Crop, Face, Frame
 
 if TYPE_CHECKING:
     from unmask.inference.explain import Evidence
+    from unmask.models.checkpoint import Decision
 
 LEVELS = {"fake": 240, "unsure": 128, "real": 20, "slow": 20, "noface": 1, "bug": 2}
 FAILURES = {
@@ -69,6 +70,7 @@ def fake_pool(*_: object) -> Iterator[FakePool]:
 class FakeExamined:
     result: Answer
     evidence: tuple[Evidence, ...] = ()
+    bands: tuple[float, ...] | None = None
 
 
 class FakeDetector:
@@ -82,6 +84,16 @@ class FakeDetector:
         self.offset = offset
         self.max_frames = 32
         self.seen: list[str] = []
+
+    @property
+    def decision(self) -> Decision:
+        from unmask.models.checkpoint import Decision  # loads torch
+
+        return Decision(
+            slope=1.0, bias=0.0, flag=0.8, clear=0.3, fpr_at_flag=0.01, ci95=(0.0, 0.05),
+            measured_on="made-up reals", domain="made-up pictures",
+            bands=[(0.0, 0.0, 0.0)] * 14, band_limits=[(0.0, 0.0)] * 14,
+        )  # fmt: skip
 
     def examine(
         self, items: Sequence[Media | Failure], *, evidence: bool = False
@@ -114,7 +126,8 @@ class FakeDetector:
                 FaceTrack(id=0, score=score, frames=[FaceFrame(index=0, box=BOX, score=score)])
             ],
         )  # fmt: skip
-        return FakeExamined(answer, (_evidence(item.frames[0], score),) if evidence else ())
+        shown = (_evidence(item.frames[0], score),) if evidence else ()
+        return FakeExamined(answer, shown, (0.0,) * 14)
 
 
 def _evidence(frame: Frame, score: float) -> Evidence:

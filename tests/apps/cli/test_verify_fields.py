@@ -135,7 +135,7 @@ def test_recorded_settings_are_used(unmask, detector, folder, monkeypatch):
         made.append((max_frames, limits.max_pixels, limits.timeout_s))
         return pool(jobs, max_frames, limits)
 
-    def make_detector(model, device, max_frames):
+    def make_detector(model, device, max_frames, calibration):
         detector.max_frames = max_frames
         return detector
 

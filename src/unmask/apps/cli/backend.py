@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 from unmask.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from unmask.media import Limits
     from unmask.media.decoded import Failure, Media
-    from unmask.scan.local import Examiner
+    from unmask.models.checkpoint import Decision
+    from unmask.scan.local import Examined
 
 DEFAULT_MODEL = "unmask-default"
 DEFAULT_FRAMES = 32
@@ -25,11 +28,35 @@ class Decoder(Protocol):
     def map(self, paths: Iterable[str]) -> Iterator[Media | Failure]: ...
 
 
-def make_detector(model: str, device: str, max_frames: int) -> Examiner:
+class Judging(Protocol):
+    """The part of `unmask.inference.Detector` that the commands need."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def decision(self) -> Decision: ...
+
+    @property
+    def weights_sha256(self) -> str: ...
+
+    @property
+    def settings_sha256(self) -> str: ...
+
+    def examine(
+        self, items: Sequence[Media | Failure], *, evidence: bool = False
+    ) -> Sequence[Examined]: ...
+
+
+def make_detector(
+    model: str, device: str, max_frames: int, calibration: Path | None = None
+) -> Judging:
     """Load the detector; the only place of the command line that imports torch for scanning."""
     from unmask.inference.detector import Detector
 
-    return Detector.from_pretrained(model, device=device, max_frames=max_frames)
+    return Detector.from_pretrained(
+        model, device=device, max_frames=max_frames, calibration=calibration
+    )
 
 
 def make_pool(jobs: int | None, max_frames: int, limits: Limits) -> AbstractContextManager[Decoder]:

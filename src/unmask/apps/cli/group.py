@@ -14,6 +14,7 @@ from unmask.errors import UnmaskError
 COMMANDS = {
     "scan": "Look for manipulated faces in pictures and videos.",
     "verify": "Check that recorded results can be repeated.",
+    "calibrate": "Fit the thresholds to real pictures and clips of one's own.",
     "prepare": "Cut the faces out of a data set, once.",
     "synthesize": "Make forgeries with exact masks from real faces.",
     "annotate": "Choose pictures for masks, hand them out, take masks in.",

@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,6 +61,7 @@ class Options:
     heatmaps: Path | None
     model: str
     device: str
+    calibration: Path | None
     max_frames: int
     jobs: int | None
     min_coverage: float
@@ -114,6 +115,9 @@ def _verdicts(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option(
+    "--calibration", type=FILE, help="Thresholds of `unmask calibrate` instead of the model's own."
+)
+@click.option(
     "--max-frames",
     type=click.IntRange(min=1),
     default=backend.DEFAULT_FRAMES,
@@ -154,18 +158,20 @@ def scan(ctx: click.Context, /, **given: Any) -> None:
         options.out, options.report, options.heatmaps, options.resume, options.overwrite
     )
     outputs.check()
-    found = _find(options)
+    found = find_inputs(options.sources)
     outputs.check_against(found.paths)
-    detector = backend.make_detector(options.model, options.device, options.max_frames)
+    detector = backend.make_detector(
+        options.model, options.device, options.max_frames, options.calibration
+    )
     ctx.exit(_run(options, found, detector))
 
 
-def _find(options: Options) -> Sources:
+def find_inputs(sources: Sequence[str]) -> Sources:
     """Expand the sources, and say on stderr what was passed over or empty."""
     from unmask.media import SUPPORTED_SUFFIXES
     from unmask.scan.sources import describe_empty, expand, passed_over_text
 
-    found = expand(options.sources, SUPPORTED_SUFFIXES, lambda: sys.stdin.buffer.read())
+    found = expand(sources, SUPPORTED_SUFFIXES, lambda: sys.stdin.buffer.read())
     if found.passed_over:
         click.echo(f"Passed over in folders: {passed_over_text(found.passed_over)}.", err=True)
     for source in found.empty:

@@ -36,6 +36,11 @@ Exit codes:
 @click.option("--index", type=click.IntRange(min=1), help="Only the result in this place, from 1.")
 @click.option("--path", "only", help="Only results whose recorded path ends with this.")
 @click.option("--model", help="Instead of the recorded one, e.g. its .safetensors file.")
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Of `unmask calibrate`, if the results were made with one.",
+)
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option(
     "--max-frames",
@@ -57,6 +62,7 @@ def verify(
     index: int | None,
     only: str | None,
     model: str | None,
+    calibration: Path | None,
     device: str,
     max_frames: int | None,
     tolerance: float | None,
@@ -79,7 +85,7 @@ def verify(
     else:
         locate = InFolder(media).find if whole else lambda _: str(media)
     checks: list[Check] = []
-    for recorded, now in _repeat(chosen, locate, model, device, max_frames):
+    for recorded, now in _repeat(chosen, locate, model, calibration, device, max_frames):
         new = compare(recorded, now, tolerance)
         checks += new
         _show(new, as_json)
@@ -117,7 +123,12 @@ def _choose(
 
 
 def _repeat(
-    chosen: list[Result], locate: Locate, model: str | None, device: str, max_frames: int | None
+    chosen: list[Result],
+    locate: Locate,
+    model: str | None,
+    calibration: Path | None,
+    device: str,
+    max_frames: int | None,
 ) -> Iterator[tuple[Result, Result]]:
     """Recorded and repeated results, one recorded model with its settings after the other."""
     from unmask.scan.local import Plan, scan
@@ -132,7 +143,7 @@ def _repeat(
         recorded = list(group)
         name, frames, changed = used
         limits = backend.recorded_limits(dict(changed))
-        detector = backend.make_detector(name, device, frames)
+        detector = backend.make_detector(name, device, frames, calibration)
         plan = Plan([locate(r) for r in recorded], limits=dict(changed))
         with backend.make_pool(None, frames, limits) as pool:
             for old, outcome in zip(recorded, scan(plan, detector, pool.map), strict=True):
@@ -162,7 +173,7 @@ def _summary(checks: list[Check], results: int) -> str:
     if unknown:
         parts.append(f"{unknown} could not be repeated (run it where the scan ran, or give MEDIA)")
     if any(check.name == "settings sha256" for check in differ):
-        parts.append("the settings differ: was --max-frames another then?")
+        parts.append("the settings differ: was --max-frames or --calibration another then?")
     return "; ".join(parts)
 
 
