@@ -13,7 +13,14 @@ import polars as pl
 import pytest
 
 from unmask.apps.benchmark import lae as experiment
-from unmask.apps.benchmark.lae_maps import BEFORE, MEASURES, read_maps, write_samples
+from unmask.apps.benchmark.lae_maps import (
+    BEFORE,
+    FIXED,
+    MEASURES,
+    MapJudge,
+    read_maps,
+    write_samples,
+)
 from unmask.apps.benchmark.lae_tables import auc_rows, best_balanced_threshold, verify_lae
 from unmask.data.annotation.store import Annotations
 from unmask.errors import ConfigError, ShapeError
@@ -125,6 +132,33 @@ def test_maps_are_measured_where_they_can_be(done: SimpleNamespace) -> None:
         if (d["arm"], d["less"], d["set"], d["measure"]) == ("all", BEFORE, "unseen", "pixel_ap")
     )  # fmt: skip
     assert gap["value"] == pytest.approx(rows["all", "unseen", "pixel_ap"]["value"] - row["value"])
+
+
+def test_the_control_is_one_map_for_all(tmp_path: Path) -> None:
+    left, right = np.zeros((2, 8, 8), bool)
+    left[2:6, :4], right[2:6, 4:] = True, True
+    store: Any = SimpleNamespace(batches=[None], views=lambda *_: iter([[{}] * 3]))
+    own: Any = SimpleNamespace(batches=[None], views=lambda *_: iter([[{}]]))
+    spec: Any = None
+    judge = MapJudge(spec, store, own, [left], [left, right, None], np.array([False, False, True]))
+    judge.write_fixed(tmp_path, 0, (0.75 * left + 0.25 * right).astype(np.float32))
+    table = read_maps(tmp_path, FIXED, 0)
+    assert table["pointing_game"].to_list() == [1.0, 0.0, None]
+    assert table["energy_in_mask"].to_list() == pytest.approx([0.75, 0.25, None])
+    assert table["iou"].to_list() == [1.0, 0.0, None]  # the threshold was chosen for the left
+    assert table["energy"].to_list() == pytest.approx([0.25] * 3)
+    assert table["marked"].to_list() == [None, None, 1.0]
+
+
+def test_the_control_is_compared_with_and_decides_nothing(done: SimpleNamespace) -> None:
+    told = json.loads((done.out / "localization.json").read_text())
+    assert {("all", FIXED), ("all", BEFORE)} <= {
+        (gap["arm"], gap["less"]) for gap in told["differences"]
+    }
+    energy = [r for r in told["rows"] if (r["arm"], r["measure"]) == (FIXED, "energy_of_fakes")]
+    assert len({seed for row in energy for seed in row["seeds"]}) == 1  # whatever the seed
+    decided = json.loads((done.out / "decisions.json").read_text())
+    assert {row["arm"] for row in decided["rows"]} == set(ARMS)
 
 
 def test_decisions_at_every_threshold(done: SimpleNamespace) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from unmask.apps.benchmark.lae_maps import (
     BEFORE,
+    FIXED,
     MapJudge,
     masks_of_tests,
     write_samples,
@@ -170,6 +172,7 @@ class Experiment:
             first = work.first(home / "stage-1")
             self.say(f"seed {seed}, stage 1: validation AUC {first.val_auc:.3f}")
             self.judge.write(self.out, BEFORE, seed, load_lae(home / "stage-1")[0])
+            self.judge.write_fixed(self.out, seed, self.mean_mask)
             for arm, ask in arms.items():
                 if is_done(self.out, arm, seed, self._sha256(ask)):
                     continue
@@ -179,6 +182,13 @@ class Experiment:
                 self.say(
                     f"seed {seed}, {arm}: {done.masks} masks, validation AUC {done.val_auc:.3f}"
                 )
+
+    @cached_property
+    def mean_mask(self) -> NDArray[np.float32]:
+        """(s, s) in [0, 1]: how often a training mask covers each pixel, as the network sees it."""
+        spec = self.config.input()
+        found = [self.corpus.own_mask_seen(p, spec) for p in self.corpus.places(TRAIN, 1)]
+        return np.asarray(np.mean([m for m in found if m is not None], axis=0), np.float32)
 
     def _second(self, work: Work, home: Path, arm: str, ask: Ask) -> tuple[Done, StoredMasks]:
         first, folder = home / "stage-1", home / arm
@@ -247,7 +257,7 @@ class Experiment:
     def finish(self, arms: dict[str, Ask], seeds: tuple[int, ...]) -> Path:
         """All tables, the samples of the first seed, and the page, whose path it returns."""
         pairs = [pair for pair in PAIRS if set(pair) <= set(arms)]
-        pairs += [(arm, BEFORE) for arm in arms]
+        pairs += [(arm, control) for control in (BEFORE, FIXED) for arm in arms]
         pairs += [(arm, NONE) for arm in arms if arm != NONE and NONE in arms]
         write_lae_tables(self.out, tuple(arms), seeds, pairs)
         home = self.work / f"seed-{seeds[0]}"

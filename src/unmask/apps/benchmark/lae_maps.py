@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -29,13 +30,19 @@ from unmask.models.lae import LAE
 from unmask.training.lae.data import own_mask_seen, picture_seen, pictures_of
 from unmask.training.lae.samples import maps_of, sample_grid, write_picture
 from unmask.training.module import evaluating
-from unmask.transforms.preprocess import InputSpec, to_tensors
+from unmask.transforms.preprocess import InputSpec, Views, to_tensors
 
 BEFORE = "stage-1"
 """Maps before stage 2 go by this name."""
+FIXED = "mean-mask"
+"""So does the control: one map for all pictures, the mean of the training masks. What a network's
+map has beyond it, it has from the picture."""
 MEASURES = ("iou", "pixel_ap", "pointing_game", "energy_in_mask", "energy", "marked")
 """Columns: the first four of fakes with a mask; `energy` of all, the mean of the map as it is;
 `marked` of reals, 1 where that map reaches the threshold anywhere."""
+Maps = NDArray[np.float32]
+MakeMaps = Callable[[Sequence[Views]], tuple[Maps, Maps]]
+"""Views of N pictures -> their maps (N, s, s), normalised as configured, and as they are."""
 CHUNK = 64
 TILE = 88
 """Side of a tile in the samples, in pixels."""
@@ -80,6 +87,11 @@ def masks_of_tests(
     return found, lost
 
 
+def _maps_of(model: LAE, spec: InputSpec, views: Sequence[Views]) -> tuple[Maps, Maps]:
+    rgb = to_tensors(views, spec)["rgb"].to(next(model.parameters()).device)
+    return maps_of(model, rgb), maps_of(model, rgb, raw=True)
+
+
 @dataclass(frozen=True)
 class MapJudge:
     """Measures the maps of any network on the same pictures.
@@ -113,23 +125,33 @@ class MapJudge:
         if path.is_file():
             return
         with evaluating(model):
-            threshold, raw = self._thresholds(model)
-            table = self._measured(model, threshold, raw)
+            self._write(path, arm, seed, partial(_maps_of, model, self.spec))
+
+    def write_fixed(self, out: Path, seed: int, fixed: NDArray[np.float32]) -> None:
+        """The same of one map (s, s) in [0, 1] for all pictures, under the name `FIXED`."""
+
+        def everywhere(views: Sequence[Views]) -> tuple[Maps, Maps]:
+            maps = np.repeat(fixed[None], len(views), axis=0)
+            return maps, maps
+
+        path = maps_path(out, FIXED, seed)
+        if not path.is_file():
+            self._write(path, FIXED, seed, everywhere)
+
+    def _write(self, path: Path, arm: str, seed: int, make: MakeMaps) -> None:
+        threshold, raw = self._thresholds(make)
+        table = self._measured(make, threshold, raw)
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = {"arm": arm, "seed": str(seed), "threshold": repr(threshold), "raw": repr(raw)}
         with replacing(path) as part:
             table.write_parquet(part, compression="zstd", metadata=kept)
 
-    def _maps(
-        self, model: LAE, store: ViewStore
-    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    def _maps(self, make: MakeMaps, store: ViewStore) -> Iterator[tuple[Maps, Maps]]:
         """Chunks of maps, as configured and raw."""
-        device = next(model.parameters()).device
         for views in store.views(store.batches[0], self.spec, CHUNK):
-            rgb = to_tensors(views, self.spec)["rgb"].to(device)
-            yield maps_of(model, rgb), maps_of(model, rgb, raw=True)
+            yield make(views)
 
-    def _thresholds(self, model: LAE) -> tuple[float, float]:
+    def _thresholds(self, make: MakeMaps) -> tuple[float, float]:
         able = [i for i, mask in enumerate(self.own) if mask is not None]
         if not able:
             raise DatasetError(
@@ -137,13 +159,13 @@ class MapJudge:
                 "Use an index with masks, as `unmask synthesize` writes.",
             )
         masks = np.stack([mask for mask in self.own if mask is not None])
-        chunks = zip(*self._maps(model, self.validation), strict=True)
+        chunks = zip(*self._maps(make, self.validation), strict=True)
         shown, raw = (np.concatenate(parts)[able] for parts in chunks)
         return best_threshold(shown, masks), best_threshold(raw, masks)
 
-    def _measured(self, model: LAE, threshold: float, raw_threshold: float) -> pl.DataFrame:
+    def _measured(self, make: MakeMaps, threshold: float, raw_threshold: float) -> pl.DataFrame:
         columns = {name: np.full(len(self.masks), np.nan) for name in MEASURES}
-        for number, (chunk, plain) in enumerate(self._maps(model, self.tests)):
+        for number, (chunk, plain) in enumerate(self._maps(make, self.tests)):
             items = np.arange(number * CHUNK, number * CHUNK + len(chunk))
             columns["energy"][items] = plain.mean((1, 2))
             reals = self.real[items]

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from unmask.apps.benchmark.lae_maps import BEFORE, MEASURES, maps_path, read_maps
+from unmask.apps.benchmark.lae_maps import BEFORE, FIXED, MEASURES, maps_path, read_maps
 from unmask.errors import ShapeError, UnmaskError
 from unmask.evaluation.comparison.draws import INTERVALS, Draws
 from unmask.evaluation.comparison.measured import DECISIONS, LOCALIZATION, MeasuredFile
@@ -26,6 +26,7 @@ Pairs = Sequence[tuple[str, str]]
 Rows = Mapping[tuple[str, str], Mapping[str, Sequence[Floats]]]
 """(set, measure) -> arm -> a row (D + 1,) per seed."""
 
+CONTROLS = (BEFORE, FIXED)
 DRAWS, LEVEL = 2000, 0.95
 THRESHOLDS = ("zero", "validation", "fpr_5_percent")
 MAPS_ABOUT = (
@@ -35,7 +36,8 @@ MAPS_ABOUT = (
     "share of the picture, which a map without information gets in all but the IoU. "
     "energy_of_reals and energy_of_fakes: mean of the map as it is; reals_marked: share of reals "
     "whose map, as it is, reaches the threshold anywhere. "
-    f"{BEFORE} is the same network before stage 2."
+    f"{BEFORE} is the same network before stage 2, {FIXED} the mean of the training masks for all "
+    "pictures."
 )
 DECISIONS_ABOUT = (
     "Frames. auc: of the scores, at no threshold. accuracy: share of right decisions; "
@@ -102,7 +104,7 @@ def verify_lae(out: Path) -> list[str]:
     maps = stated[LOCALIZATION]
     if maps is None:
         return []
-    arms = [arm for arm in maps.arms if arm != BEFORE]
+    arms = [arm for arm in maps.arms if arm not in CONTROLS]
     seeds = sorted({int(key.rsplit("-", 1)[1]) for key in maps.thresholds})
     pairs = list(dict.fromkeys((gap.arm, gap.less) for gap in maps.differences))
     try:
@@ -126,7 +128,7 @@ def _made(
     items = read_items(out)
     draws = draws_of(items, draws=DRAWS, seed=0, level=LEVEL)
     common = {"intervals": INTERVALS, "draws": DRAWS, "level": LEVEL}
-    rows = _map_rows(out, items, draws, (BEFORE, *arms), seeds)  # reads, and checks, every file
+    rows = _map_rows(out, items, draws, (*CONTROLS, *arms), seeds)  # reads, and checks, every file
     maps = {
         **common,
         "about": MAPS_ABOUT,
@@ -136,7 +138,7 @@ def _made(
                 for kept in [pl.read_parquet_metadata(maps_path(out, arm, seed))]
                 for name in ("threshold", "raw")
             }
-            for arm in (BEFORE, *arms)
+            for arm in (*CONTROLS, *arms)
             for seed in seeds
         },
         **_tables(rows, draws, pairs),
@@ -146,7 +148,7 @@ def _made(
         "about": DECISIONS_ABOUT,
         "thresholds": {name: _threshold_values(out, arms, seeds, name) for name in THRESHOLDS},
         **_tables(_decision_rows(out, items, draws, arms, seeds), draws,
-                  [pair for pair in pairs if BEFORE not in pair]),
+                  [pair for pair in pairs if not set(CONTROLS) & set(pair)]),
     }  # fmt: skip
     both = {LOCALIZATION: maps, DECISIONS: decisions}
     return {name: MeasuredFile.model_validate(data) for name, data in both.items()}
