@@ -25,16 +25,29 @@ def _rows(name: str, file: str, of: str) -> dict[tuple[str, str], dict[str, Any]
     return {(row["arm"], row["measure"]): row for row in rows if row["set"] == of}
 
 
+def _masks(name: str, arm: str) -> str:
+    """How many masks, and their share of all training pictures; the same for every seed."""
+    runs = [json.loads(p.read_text("utf-8")) for p in (RESULTS / name / "runs" / arm).iterdir()]
+    (found,) = {(run["masks"], run["masks_share_of_training"]) for run in runs}
+    return f"{found[0]} ({100 * found[1]:.1f}%)"
+
+
 def decisions(name: str) -> str:
     """A row per arm: AUC on both halves, and accuracy on the unseen one."""
     seen, unseen = (_rows(name, "decisions", of) for of in SETS)
     rows = [
-        [f"`{arm}`", estimate(seen[arm, "auc"]), *(estimate(unseen[arm, m]) for m in DECIDED)]
+        [
+            f"`{arm}`",
+            _masks(name, arm),
+            estimate(seen[arm, "auc"]),
+            *(estimate(unseen[arm, measure]) for measure in DECIDED),
+        ]
         for arm in dict.fromkeys(arm for arm, _ in unseen)
     ]
-    head = ["", "AUC seen", *(f"{text} unseen" for text in DECIDED.values())]
+    head = ["", "masks", "AUC seen", *(f"{text} unseen" for text in DECIDED.values())]
     seeds = len(loaded(name)["seeds"])
-    return table(head, rows) + f"\nMeans of {seeds} seeds.\n"
+    note = f"\nMeans of {seeds} seeds. Masks: their number, and share of all training pictures.\n"
+    return table(head, rows) + note
 
 
 def maps(name: str) -> str:
