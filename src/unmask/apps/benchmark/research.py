@@ -11,7 +11,6 @@ the test split once at the end.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +25,7 @@ from unmask.apps.benchmark.material import Say, family_of
 from unmask.apps.benchmark.one import Job
 from unmask.apps.benchmark.plan import NAME, Table
 from unmask.apps.benchmark.run import alone, batches, is_done, run_all
+from unmask.apps.machine import cores
 from unmask.apps.report.research import write_research
 from unmask.data.atomic import replace_text
 from unmask.data.crops import Crops, prepare_crops
@@ -240,7 +240,7 @@ class Workshop:
             embedded=None,
             out=self.out,
             work=self.work,
-            threads=max(1, (os.cpu_count() or 1) // self.jobs),
+            threads=max(1, cores() // self.jobs),
             precision=self.research.precision,
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import multiprocessing
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from unmask.apps.benchmark.material import Material, Say
 from unmask.apps.benchmark.one import Job, run
 from unmask.apps.benchmark.plan import Plan
+from unmask.apps.machine import cores
 from unmask.data.atomic import replace_text
 from unmask.data.processes import without_interrupts
 from unmask.errors import ConfigError
@@ -280,7 +280,7 @@ def _jobs(plan: Plan, material: Material, out: Path, options: Options) -> Iterat
                 embedded=embedded if seed == first and embedded[1] else None,
                 out=out,
                 work=options.work,
-                threads=max(1, (os.cpu_count() or 1) // options.jobs),
+                threads=max(1, cores() // options.jobs),
                 precision=plan.precision,
                 per_epoch=unseen if options.compat else None,
             )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
+from unmask.apps.machine import cores
 from unmask.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -64,15 +64,8 @@ def make_pool(jobs: int | None, max_frames: int, limits: Limits) -> AbstractCont
     from unmask.media import DecodePool
 
     if jobs is None:
-        jobs = min(MAX_DEFAULT_JOBS, max(1, (os.cpu_count() or 1) // 2))
+        jobs = min(MAX_DEFAULT_JOBS, max(1, cores() // 2))
     return DecodePool(jobs, max_frames=max_frames, limits=limits)
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def make_limits(

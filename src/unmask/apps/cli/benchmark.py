@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from unmask.apps.cli.backend import cores
 from unmask.apps.cli.indices import gathered_sources, load_index, pairs, resolve_named, say
+from unmask.apps.machine import cores
 from unmask.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:

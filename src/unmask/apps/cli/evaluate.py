@@ -188,7 +188,7 @@ def _score(
 ) -> Path:
     from unmask.apps.benchmark.checkpoints import evaluate_weights
     from unmask.apps.benchmark.material import gather, read_fakes
-    from unmask.apps.cli.backend import cores
+    from unmask.apps.machine import cores
 
     columns = {key: read_fakes(key, Path(path)) for key, path in pairs("--unseen", unseen)}
     sources = gathered_sources(pairs("--beside", beside))

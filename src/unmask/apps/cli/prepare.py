@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from unmask.apps.cli.backend import cores
+from unmask.apps.machine import cores
 from unmask.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unmask.apps.cli.backend import cores
+from unmask.apps.machine import cores
 from unmask.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from unmask.apps.cli.backend import MAX_DEFAULT_JOBS, cores
+from unmask.apps.cli.backend import MAX_DEFAULT_JOBS
+from unmask.apps.machine import cores
 from unmask.apps.server.contract import Store, new_id
 from unmask.apps.server.settings import ServerSettings
 from unmask.apps.server.store import open_store
