@@ -210,3 +210,70 @@ def test_the_pixels_votes_balance() -> None:
     for side in (0, 1):
         votes = heat[region == side]
         assert abs(float(votes.sum())) < 1e-4 * float(votes.abs().sum())
+
+
+def test_colours_occur_together_as_a_loop_counts_them() -> None:
+    features = RichFeatures(RichConfig(colour=True))
+    image = pixels(24, seed=6)
+    table = features.tables(image)[-1]
+    assert table.colour
+    levels = np.stack([
+        np.clip(np.rint(correlate(plane, np.array(FILTERS["square"]), mode="nearest")), -2, 2)
+        for plane in image[0].double().numpy()
+    ]).astype(int) + 2  # fmt: skip
+    region = features._region(image).numpy()
+    counts: Counter[tuple[int, frozenset[tuple[int, ...]]]] = Counter()
+    for y in range(24):
+        for x in range(24):
+            triple = tuple(int(v) for v in levels[:, y, x])
+            both = frozenset({triple, tuple(4 - v for v in triple)})
+            counts[int(region[y, x]), both] += 1
+    got = features.roots(table)[0].square()
+    assert got.shape == (2, 63)
+    for side in (0, 1):
+        total = sum(n for (place, _), n in counts.items() if place == side)
+        expected = sorted(n / total for (place, _), n in counts.items() if place == side)
+        found = sorted(v for v in got[side].tolist() if v > 0)
+        assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_scales_are_those_of_the_averaged_picture() -> None:
+    both = RichFeatures(RichConfig(scales=(1, 2), colour=True))
+    image = pixels(64, seed=7)
+    small = torch.nn.functional.avg_pool2d(image, 2)
+    tables = both.tables(image)
+    assert [table.scale for table in tables] == [1] * 21 + [2] * 21
+    alone = RichFeatures(RichConfig(colour=True)).tables(small)
+    for got, expected in zip(tables[21:], alone, strict=True):
+        torch.testing.assert_close(both.roots(got), both.roots(expected))
+
+
+WHOLE = RichConfig(
+    steps=(1.0, 2.0, 4.0),
+    filters=("first", "second", "square", "third", "wide"),
+    scales=(1, 2),
+    colour=True,
+)
+
+
+def test_all_that_can_be_measured_is_sized_and_attributed() -> None:
+    features, image = RichFeatures(WHOLE), pixels(97, seed=8)
+    tables = (3 + 2) * 8  # steps of luma, one of each chroma; kernels with and without a direction
+    assert features.size == 2 * (tables * CLASSES + 63) * 3 + LAGS**2 - 1 + 63
+    statistics = features(image).requires_grad_()
+    assert torch.isfinite(statistics).all()
+    gradient = torch.randn(1, features.size, generator=torch.Generator().manual_seed(1))
+    heat = features.spread(image, gradient)
+    assert heat.shape == (97, 97)
+    assert abs(float(heat.sum())) < 1e-4 * float(heat.abs().sum())
+
+
+def test_a_vote_of_a_coarse_table_lies_over_its_pixels() -> None:
+    features = RichFeatures(RichConfig(scales=(2,)))
+    fine = RichFeatures(RichConfig())
+    image = pixels(64, seed=9)
+    gradient = torch.randn(1, features.size, generator=torch.Generator().manual_seed(2))
+    heat = features.spread(image, gradient)
+    small = fine.spread(torch.nn.functional.avg_pool2d(image, 2), gradient)
+    torch.testing.assert_close(torch.nn.functional.avg_pool2d(heat[None, None], 2)[0, 0] * 4, small)
+    assert (heat[::2, ::2] == heat[1::2, 1::2]).all()

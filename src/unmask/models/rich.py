@@ -10,8 +10,10 @@ block DCT's band statistics. A head of the same form as AIRL's turns them into l
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -29,12 +31,22 @@ LEVELS = 5
 LAGS = 9
 """Autocorrelation is taken at 0 .. 8 pixels in both directions."""
 
-FILTERS: dict[str, tuple[tuple[float, ...], ...]] = {
+Filter = Literal["first", "second", "square", "third", "wide"]
+FILTERS: dict[Filter, tuple[tuple[float, ...], ...]] = {
     "first": ((-1.0, 1.0),),
     "second": ((0.5, -1.0, 0.5),),
     "square": ((-0.25, 0.5, -0.25), (0.5, -1.0, 0.5), (-0.25, 0.5, -0.25)),
-}
-"""High-pass kernels, horizontal; `square` is its own transpose. Scaled to a central weight of 1."""
+    "third": ((1 / 3, -1.0, 1.0, -1 / 3),),
+    "wide": tuple(
+        tuple(w / 12 for w in row)
+        for row in (
+            (-1, 2, -2, 2, -1), (2, -6, 8, -6, 2), (-2, 8, -12, 8, -2),
+            (2, -6, 8, -6, 2), (-1, 2, -2, 2, -1),
+        )
+    ),
+}  # fmt: skip
+"""High-pass kernels, horizontal; some are their own transpose. Scaled to a central weight of 1."""
+SYMMETRIC = {"square", "wide"}
 
 
 class RichConfig(BaseModel):
@@ -42,6 +54,13 @@ class RichConfig(BaseModel):
 
     Attributes:
         steps: quantisation steps in grey levels, luma; chroma uses the first only.
+        filters: of `FILTERS`.
+        scales: the tables are also taken of the picture averaged over squares of that side; the
+            larger ones outlive more compression.
+        colour: also how residuals of R, G and B occur together in one pixel. Generators make
+            channels that go together in another way than a camera's (after Li et al. 2020,
+            "Identification of deep network generated images using disparities in color
+            components").
         inner: semi-axes of the ellipse of the inner face, relative to the window's side.
         fused, dropout, projection: the head, as in `AIRLConfig`. Without `fused` the classifier
             is linear, and the standardised statistics themselves are the embedding.
@@ -50,6 +69,9 @@ class RichConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     steps: tuple[float, ...] = (1.0, 2.0)
+    filters: tuple[Filter, ...] = Field(("first", "second", "square"), min_length=1)
+    scales: tuple[Annotated[int, Field(ge=1, le=4)], ...] = Field((1,), min_length=1)
+    colour: bool = False
     inner: tuple[float, float] = (0.30, 0.38)
     fused: int | None = Field(256, ge=1)
     dropout: float = Field(0.3, ge=0, lt=1)
@@ -67,6 +89,13 @@ def triple_classes() -> NDArray[np.int64]:
         canonical = min(t, t[::-1], minus, minus[::-1])
         classes[index] = names.setdefault(canonical, len(names))
     return classes
+
+
+@cache
+def colour_classes() -> NDArray[np.int64]:
+    """Class of each of the 125 triples (R, G, B) under change of sign: (125,), 63 classes."""
+    names: dict[int, int] = {}
+    return np.array([names.setdefault(min(i, 124 - i), len(names)) for i in range(LEVELS**3)])
 
 
 def ycbcr(rgb: Tensor) -> Tensor:
@@ -121,14 +150,27 @@ def autocorrelation(residual: Tensor) -> Tensor:
     return corner.flatten(1)[:, 1:].contiguous()
 
 
-Table = tuple[Tensor, Tensor]
-"""Keys of one co-occurrence table: taken along rows, and along columns (transposed)."""
+@dataclass(frozen=True)
+class Table:
+    """One co-occurrence table.
+
+    Attributes:
+        keys: (N, h, w) each: taken along rows and along columns (transposed), or of triples of
+            colours, in one.
+        scale: side of the squares that the picture was averaged over.
+        colour: triples are of colours and not of neighbours.
+    """
+
+    keys: tuple[Tensor, ...]
+    scale: int = 1
+    colour: bool = False
 
 
 class RichFeatures(nn.Module):
     """(N, 3, H, W) RGB in [0, 255] -> (N, D) statistics. Nothing in it is learned."""
 
     merge: Tensor
+    merge_colours: Tensor
 
     def __init__(self, config: RichConfig) -> None:
         super().__init__()
@@ -138,13 +180,15 @@ class RichFeatures(nn.Module):
         self.dct = BlockDCT("channels", keep)
         merge = F.one_hot(torch.from_numpy(triple_classes())).float()
         self.register_buffer("merge", merge, persistent=False)
+        merge = F.one_hot(torch.from_numpy(colour_classes())).float()
+        self.register_buffer("merge_colours", merge, persistent=False)
         with torch.no_grad():
             self.size = self(torch.zeros(1, 3, 64, 64)).shape[1]
 
     def forward(self, native: Tensor) -> Tensor:
         with torch.autocast(device_type=native.device.type, enabled=False):
             planes = ycbcr(native.float())
-            roots = [self.roots(table) for table in self.tables(planes)]
+            roots = [self.roots(table) for table in self.tables(native.float())]
             square = _filtered(planes[:, 0], FILTERS["square"])
             power = self.dct(planes[:, :1]).square().mean(dim=(2, 3))
             return torch.cat(
@@ -158,12 +202,33 @@ class RichFeatures(nn.Module):
             )
 
     def roots(self, table: Table) -> Tensor:
-        """Square roots (Hellinger) of merged frequencies: (N, 2, 39)."""
-        frequency = (cooccurrence(table[0]) + cooccurrence(table[1])) / 2
-        return (frequency @ self.merge).sqrt()
+        """Square roots (Hellinger) of merged frequencies: (N, 2, 39), of colours (N, 2, 63)."""
+        frequency = torch.stack([cooccurrence(keys) for keys in table.keys]).mean(0)
+        return (frequency @ self._merge(table)).sqrt()
 
-    def tables(self, planes: Tensor) -> list[Table]:
-        """The keys of every table, (N, 3, H, W) YCbCr in.
+    def _merge(self, table: Table) -> Tensor:
+        return self.merge_colours if table.colour else self.merge
+
+    def tables(self, native: Tensor) -> list[Table]:
+        """The keys of every table, (N, 3, H, W) RGB in, float."""
+        tables: list[Table] = []
+        for scale in self.config.scales:
+            pixels = native if scale == 1 else F.avg_pool2d(native, scale)
+            tables += self._of_neighbours(ycbcr(pixels), scale)
+            if self.config.colour:
+                tables.append(self._of_colours(pixels, scale))
+        return tables
+
+    def _of_colours(self, pixels: Tensor, scale: int) -> Table:
+        step = self.config.steps[0]
+        red, green, blue = (
+            quantise(_filtered(plane, FILTERS["square"]), step) for plane in pixels.unbind(1)
+        )
+        region = self._region(pixels) * LEVELS**3
+        return Table((red * LEVELS**2 + green * LEVELS + blue + region,), scale, True)
+
+    def _of_neighbours(self, planes: Tensor, scale: int) -> list[Table]:
+        """Tables of the planes of YCbCr, each by itself.
 
         A picture's rows with the horizontal kernel and its columns with the vertical one make one
         table, since neither direction is special; so do rows with the vertical one and columns
@@ -173,16 +238,17 @@ class RichFeatures(nn.Module):
         tables: list[Table] = []
         for channel in range(3):
             plane = planes[:, channel]
-            for name, kernel in FILTERS.items():
-                across = _filtered(plane, kernel)
-                down = across if name == "square" else _filtered(plane.mT, kernel).mT
+            for name in self.config.filters:
+                across = _filtered(plane, FILTERS[name])
+                down = across if name in SYMMETRIC else _filtered(plane.mT, FILTERS[name]).mT
                 for step in self.config.steps if channel == 0 else self.config.steps[:1]:
                     rows, columns = quantise(across, step), quantise(down, step)
-                    tables.append((triple_keys(rows, region), triple_keys(columns.mT, region.T)))
-                    if name != "square":
-                        tables.append(
-                            (triple_keys(columns, region), triple_keys(rows.mT, region.T))
-                        )
+                    pairs = [(rows, columns)]
+                    if name not in SYMMETRIC:
+                        pairs.append((columns, rows))
+                    for one, other in pairs:
+                        keys = triple_keys(one, region), triple_keys(other.mT, region.T)
+                        tables.append(Table(keys, scale))
         return tables
 
     def _region(self, planes: Tensor) -> Tensor:
@@ -206,22 +272,40 @@ class RichFeatures(nn.Module):
         Returns:
             (H, W) float32, signed.
         """
-        planes = ycbcr(native.float())
-        heat = torch.zeros(planes.shape[2:], device=planes.device)
-        tables = self.tables(planes)
-        size = self.merge.shape[1]
-        direct = gradient[0, : 2 * size * len(tables)].view(len(tables), 2, size)
-        contrast = gradient[0, direct.numel() : direct.numel() * 3 // 2].view(len(tables), size)
-        for index, table in enumerate(tables):
+        height, width = native.shape[2:]
+        heat = torch.zeros(height, width, device=native.device)
+        tables = self.tables(native.float())
+        sizes = [self._merge(table).shape[1] for table in tables]
+        direct, contrast, _ = torch.tensor_split(
+            gradient[0], (2 * sum(sizes), 3 * sum(sizes))
+        )  # fmt: skip
+        ends = np.cumsum(sizes)[:-1].tolist()
+        parts = zip(
+            tables,
+            torch.tensor_split(direct, [2 * end for end in ends]),
+            torch.tensor_split(contrast, ends),
+            strict=True,
+        )
+        for table, own, gap in parts:
             root = self.roots(table)[0]
-            slope = (direct[index] + torch.stack([contrast[index], -contrast[index]])) / (
-                2 * root.clamp_min(0.02)
-            )
+            slope = (own.view(2, -1) + torch.stack([gap, -gap])) / (2 * root.clamp_min(0.02))
             slope = slope - (slope * root.square()).sum(1, keepdim=True)
-            lookup = (slope @ self.merge.T).flatten()
-            heat[:, 1:-1] += lookup[table[0][0].long()]
-            heat[1:-1] += lookup[table[1][0].long()].T
+            votes = _laid_out(table, (slope @ self._merge(table).T).flatten())
+            if table.scale > 1:  # a vote counts once, spread over the pixels it was averaged from
+                rows, columns = (side * table.scale for side in votes.shape)
+                votes = votes.repeat_interleave(table.scale, 0).repeat_interleave(table.scale, 1)
+                heat[:rows, :columns] += votes / table.scale**2
+            else:
+                heat += votes
         return heat
+
+
+def _laid_out(table: Table, lookup: Tensor) -> Tensor:
+    """(h, w): what the votes of each pixel of the first picture are worth."""
+    if table.colour:
+        return lookup[table.keys[0][0].long()]
+    rows, columns = (lookup[keys[0].long()] for keys in table.keys)
+    return F.pad(rows, (1, 1)) + F.pad(columns, (1, 1)).T
 
 
 def _filtered(plane: Tensor, kernel: tuple[tuple[float, ...], ...]) -> Tensor:

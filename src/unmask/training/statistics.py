@@ -99,7 +99,7 @@ def _key(
 ) -> str:
     parts = {
         "version": VERSION,
-        "statistics": model.config.model_dump(include={"steps", "inner"}),
+        "statistics": _measured(model),
         "input": spec.model_dump(),
         "crops": crops.digest(_drawn_from(crops, family)),
         "soften": config.soften_real_p,
@@ -113,6 +113,17 @@ def _key(
     if config.equalise_p:
         parts["equalise"] = config.equalise_p
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _measured(model: RichNet) -> dict[str, object]:
+    """What of a network's configuration its statistics depend on."""
+    default = type(model.config)()
+    found = model.config.model_dump(include={"steps", "inner"})
+    for name in ("filters", "scales", "colour"):  # they came later: the key is that of before
+        value = getattr(model.config, name)
+        if value != getattr(default, name):
+            found[name] = value
+    return found
 
 
 def _drawn_from(crops: Crops, family: str) -> list[int]:
