@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from unmask.data.atomic import one_at_a_time
 from unmask.data.crops import Crops
 from unmask.data.dataset import PairSettings, ScoringSet, TrainingPairs
 from unmask.data.pairing import is_of
@@ -68,9 +69,11 @@ def training_statistics(
     for family, weight in config.families.items():
         for draw in range(max(1, round(config.draws * weight / top))):
             path = cache / f"statistics-{_key(model, crops, spec, config, family, draw, seed)}.npy"
-            if not path.is_file():
-                say(f"statistics of {family}, draw {draw + 1}")
-                _write(path, model, crops, spec, config, family, draw, seed)
+            if not path.is_file():  # several runs may want the same
+                with one_at_a_time(path):
+                    if not path.is_file():
+                        say(f"statistics of {family}, draw {draw + 1}")
+                        _write(path, model, crops, spec, config, family, draw, seed)
             pairs.append(np.load(path, mmap_mode="r"))
     return StatisticsPairs(pairs)
 
