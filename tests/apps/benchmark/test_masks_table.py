@@ -20,11 +20,12 @@ def test_the_budget_is_that_of_the_ablations() -> None:
 def test_arms_differ_in_attention_alone() -> None:
     table = load_table("masks")
     plain = table.config("airl_b0", 0, FAMILIES).model_dump(exclude={"name"})
-    assert set(table.arms) == {"airl_b0", "regress", "gate"}
-    for arm in ("regress", "gate"):
+    arms = {"regress": ("regress", 1.0), "gate": ("gate", 1.0), "gate_unmasked": ("gate", 0.0)}
+    assert set(table.arms) == {"airl_b0", *arms}
+    for arm, (attention, weight) in arms.items():
         found = table.config(arm, 0, FAMILIES).model_dump(exclude={"name"})
-        assert found.pop("model_options") == {"attention": arm}
-        assert found["optim"].pop("attention_weight") == 1.0
+        assert found.pop("model_options") == {"attention": attention}
+        assert found["optim"].pop("attention_weight") == weight
         for name, value in found.items():
             given = dict(plain[name]) if isinstance(plain[name], dict) else plain[name]
             if name == "optim":
