@@ -15,7 +15,8 @@ import os
 import sys
 from pathlib import Path
 
-from unmask.apps.benchmark.research import Workshop, pictures_of, rank, read_research
+from unmask.apps.benchmark.research import Workshop, rank, read_research
+from unmask.data.items import read_items_with
 from unmask.errors import UnmaskError
 
 TABLE = Path(__file__).with_suffix(".yaml")
@@ -44,7 +45,7 @@ def main() -> int:
             fakes = dict(entry.split("=", 1) for entry in given.fakes)
             workshop = Workshop(
                 research,
-                pictures_of(given.index, {name: Path(path) for name, path in fakes.items()}),
+                read_items_with(given.index, {name: Path(path) for name, path in fakes.items()}),
                 given.split,
                 given.out,
                 given.work or Path(f"{os.path.abspath(given.out)}.work"),

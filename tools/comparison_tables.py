@@ -73,7 +73,11 @@ def table_one(name: str) -> str:
 
 def tests(name: str) -> str:
     """Every arm against the reference, on unseen fakes."""
-    result = loaded(name)
+    return tests_of(loaded(name))
+
+
+def tests_of(result: dict[str, Any]) -> str:
+    """The same of a result at hand."""
     rows = [
         [
             f"`{row['arm']}`",

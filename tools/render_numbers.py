@@ -262,6 +262,10 @@ def masks_tests() -> str:
     return comparison_tables.tests(MASKS)
 
 
+def masks_gate() -> str:
+    return comparison_tables.tests_of(results("masks_gate"))
+
+
 def spread(values: dict[str, float], digits: int = 3) -> str:
     """Median and range of repeated measurements."""
     middle, low, high = (f"{values[k]:.{digits}f}" for k in ("median", "min", "max"))
@@ -290,6 +294,7 @@ MAKERS: dict[str, Callable[[], str]] = {
         ablations_by_test,
         masks,
         masks_tests,
+        masks_gate,
     )
 } | {
     f"lae_{task}_{maker.__name__}": partial(maker, f"lae-{task}")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from unmask.data.index import index_of, write_index
-from unmask.data.items import Item, items_of, read_items, split_of
+from unmask.data.items import Item, items_of, read_items, read_items_with, split_of
 from unmask.errors import DatasetError
 from unmask.synthesis.shape import dense_landmarks
 
@@ -279,3 +279,16 @@ def test_a_mask_comes_along_where_there_is_one(tmp_path: Path) -> None:
     rows = [crop_row(mask_path="masks/30.png"), crop_row(frame=60, path="crops/60.png")]
     masked, bare = items_of(index_of(tmp_path, rows))
     assert (masked.mask, bare.mask) == (tmp_path / "masks" / "30.png", None)
+
+
+def test_fakes_of_another_index_are_added_and_nothing_else(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for place in (one, two):
+        place.mkdir()
+    reals = written(one, HEADER + "a/1.jpg,0,train,ffhq,,anna\n")
+    other = written(two, HEADER + ROWS + "a/4.jpg,1,train,ffhq,morph,anna\n")
+    found = read_items_with(reals, {"stylegan": other})
+    assert [item.path for item in found] == [one / "a/1.jpg", two / "a/2.jpg"]
+    assert read_items_with(reals, {}) == read_items(reals)
+    with pytest.raises(DatasetError, match="has no fakes of the generator progan"):
+        read_items_with(reals, {"progan": other})

@@ -149,6 +149,24 @@ def test_families_that_are_not_there_are_refused(index: Path, runs: Path, tmp_pa
     assert "blurrer" in str(error.value)
 
 
+def test_fakes_of_another_index_are_trained_with(index: Path, runs: Path, tmp_path: Path) -> None:
+    rows = index.read_text().splitlines()
+    alone = index.parent / "reals.csv"
+    alone.write_text("\n".join([rows[0], *(row for row in rows[1:] if ",blurrer," not in row)]))
+    path = config(tmp_path, {**FREQUENCY, "name": "apart"})
+    words = ["train", str(path), "--index", str(alone), "--out", str(runs / "apart")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == ConfigError.exit_code
+    assert "No training items for blurrer" in done.stderr
+    fakes = ["--resume", "--fakes", f"blurrer={index}"]
+    done = CliRunner().invoke(app, [*words, *fakes])
+    assert done.exit_code == 0, done.output
+    card = load_checkpoint(Path(done.stdout.strip()))[1]
+    assert card.training["items"]["train/blurred/fake"] == 3
+    assert card.training["items"]["train/tests/real"] == 8  # not twice
+    assert "--fakes blurrer=INDEX.csv" in card.training["command"]
+
+
 def test_pretrained_without_a_hub_names_the_way_out(
     index: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,6 +77,24 @@ def read_items(path: Path) -> list[Item]:
     return items_of(index, str(path))
 
 
+def read_items_with(path: Path, fakes: Mapping[str, Path]) -> list[Item]:
+    """All items of an index, and fakes of some generators out of others.
+
+    Args:
+        path: the index. fakes: generator -> index that has fakes of it; nothing else is taken.
+
+    Raises:
+        DatasetError: an index cannot be read, or has no fakes of that generator.
+    """
+    items = read_items(path)
+    for generator, other in fakes.items():
+        found = [item for item in read_items(other) if item.generator == generator]
+        if not found:
+            raise DatasetError(f"{other} has no fakes of the generator {generator}.")
+        items += found
+    return items
+
+
 def items_of(index: Index, what: str | None = None) -> list[Item]:
     """The rows of an index as items, in its order.
 

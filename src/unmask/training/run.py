@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.dataset import PairSettings, TrainingPairs, scoring_sets
-from unmask.data.items import read_items
+from unmask.data.items import read_items_with
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import Card, save_checkpoint
 from unmask.models.registry import ModelSpec, model_spec
@@ -54,6 +54,7 @@ def train(
     out: Path,
     resume: bool = False,
     index: Path | None = None,
+    fakes: Mapping[str, Path] | None = None,
     backbone_weights: Path | None = None,
     pretrained: bool | None = None,
     devices: int = 1,
@@ -68,6 +69,7 @@ def train(
         out: folder of this run; face crops are kept in `cache` beside it, for other runs.
         resume: go on from `last.ckpt` if there is one.
         index, backbone_weights, pretrained: instead of the configuration's.
+        fakes: generator -> another index, of which its fakes are taken and nothing else.
         devices: processes of this machine that share every batch, on a GPU each where there are
             GPUs; the order and the draws are those of one process.
 
@@ -89,14 +91,20 @@ def train(
     if share().world == 1:
         check(config, devices)
         _check_out(out, config, resume)
-    crops = _load_crops(config, cache)
+    crops = _load_crops(config, cache, fakes or {})
     if share().world < devices:
         del crops  # found and kept; each process reads them
-        given = {"index": index, "backbone_weights": backbone_weights, "pretrained": pretrained}
+        given = {
+            "index": index,
+            "fakes": fakes,
+            "backbone_weights": backbone_weights,
+            "pretrained": pretrained,
+        }
         places = {"config_path": config_path, "out": out, "resume": resume, "devices": devices}
         run_processes(train, {**places, **given}, devices)
         return out / f"{config.name}.safetensors"
     command = f"unmask train {config_path} --index INDEX.csv"
+    command += "".join(f" --fakes {generator}=INDEX.csv" for generator in fakes or {})
     if devices > 1:
         command += f" --devices {devices}"
     return train_on(config, crops, out=out, cache=cache, resume=resume, command=command)
@@ -216,9 +224,9 @@ def _read(kept: Path) -> TrainConfig | None:
         return None
 
 
-def _load_crops(config: TrainConfig, cache: Path) -> Crops:
+def _load_crops(config: TrainConfig, cache: Path, fakes: Mapping[str, Path]) -> Crops:
     assert config.data.index is not None  # with_overrides refuses that
-    items = read_items(config.data.index)
+    items = read_items_with(config.data.index, fakes)
     if config.data.sources is not None:
         wanted = set(config.data.sources)
         items = [item for item in items if item.source in wanted]

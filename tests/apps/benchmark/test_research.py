@@ -14,9 +14,10 @@ import yaml
 from tests.apps.benchmark.conftest import TRAINED, UNSEEN, face
 
 from unmask.apps.benchmark import one
-from unmask.apps.benchmark.research import Research, Workshop, pictures_of, rank, read_research
+from unmask.apps.benchmark.research import Research, Workshop, rank, read_research
 from unmask.apps.benchmark.run import alone
 from unmask.data.index import index_of, write_index
+from unmask.data.items import read_items
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import load_checkpoint
 
@@ -56,7 +57,7 @@ def done(
     root = tmp_path_factory.mktemp("research")
     said: list[str] = []
     shop = Workshop(
-        research, pictures_of(everything, {}), "val", root / "out", root / "work", 1, said.append
+        research, read_items(everything), "val", root / "out", root / "work", 1, said.append
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("unmask.apps.benchmark.run._in_process", lambda job, running: one.run(job))

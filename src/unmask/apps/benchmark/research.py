@@ -11,7 +11,7 @@ the test split once at the end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from unmask.apps.machine import cores
 from unmask.apps.report.research import write_research
 from unmask.data.atomic import replace_text
 from unmask.data.crops import Crops, prepare_crops
-from unmask.data.items import Item, read_items
+from unmask.data.items import Item
 from unmask.errors import ConfigError, DatasetError
 from unmask.evaluation.comparison.layout import CLEAN
 from unmask.evaluation.comparison.scores import (
@@ -99,21 +99,6 @@ def read_research(path: Path) -> Research:
         ConfigError: no such file, not YAML, or a value that cannot work, each with its field.
     """
     return read_yaml(path, Research, "table of candidates")
-
-
-def pictures_of(index: Path, fakes: Mapping[str, Path]) -> list[Item]:
-    """All pictures of an index, and fakes of some generators of others.
-
-    Raises:
-        DatasetError: an index cannot be read, or has no fakes of that generator.
-    """
-    items = read_items(index)
-    for name, path in fakes.items():
-        found = [item for item in read_items(path) if item.generator == name]
-        if not found:
-            raise DatasetError(f"{path} has no fakes of the generator {name}.")
-        items += found
-    return items
 
 
 def _load(items: Sequence[Item], cache: Path, left_out: frozenset[str]) -> Crops:

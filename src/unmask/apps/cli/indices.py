@@ -61,17 +61,19 @@ def resolve_named(name: str, indices: tuple[str, ...]) -> Resolved:
     return resolved
 
 
+VALUES = {"--unseen": "FAKES", "--fakes": "INDEX"}
+"""What comes after the `=` of options that take every name once."""
+
+
 def pairs(option: str, given: tuple[str, ...]) -> list[tuple[str, str]]:
     """`NAME=VALUE` options as pairs, each name and value there."""
     found: list[tuple[str, str]] = []
     for entry in given:
         name, equals, value = entry.partition("=")
         if not name or not equals or not value:
-            raise ConfigError(
-                f"{option} {entry} must be NAME={'FAKES' if option == '--unseen' else 'SOURCE'}."
-            )
-        if option == "--unseen" and name in dict(found):
-            raise ConfigError(f"--unseen {name} is given twice.", "Give every column its own name.")
+            raise ConfigError(f"{option} {entry} must be NAME={VALUES.get(option, 'SOURCE')}.")
+        if option in VALUES and name in dict(found):
+            raise ConfigError(f"{option} {name} is given twice.", "Give every one its own name.")
         found.append((name, value))
     return found
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from unmask.apps.cli.indices import pairs
 from unmask.errors import ConfigError, MissingExtraError
 
 
@@ -21,6 +22,12 @@ from unmask.errors import ConfigError, MissingExtraError
     "--index",
     type=click.Path(path_type=Path),
     help="CSV or folder of face pictures, instead of the configuration's.",
+)
+@click.option(
+    "--fakes",
+    metavar="GENERATOR=INDEX",
+    multiple=True,
+    help="Also train with a generator's fakes out of another index.",
 )
 @click.option(
     "--backbone-weights",
@@ -40,6 +47,7 @@ def train(
     config: Path,
     out: Path | None,
     index: Path | None,
+    fakes: tuple[str, ...],
     backbone_weights: Path | None,
     no_pretrained: bool,
     devices: int,
@@ -59,7 +67,7 @@ def train(
     from unmask.training.lae.config import is_lae
 
     if is_lae(config):
-        _refuse_for_lae(backbone_weights, no_pretrained, devices)
+        _refuse_for_lae(fakes, backbone_weights, no_pretrained, devices)
         from unmask.training.lae.run import train_lae
 
         made = train_lae(config, out=out or Path("runs") / config.stem, index=index, resume=resume)
@@ -72,6 +80,7 @@ def train(
         out=out or Path("runs") / config.stem,
         resume=resume,
         index=index,
+        fakes={name: Path(path) for name, path in pairs("--fakes", fakes)},
         backbone_weights=backbone_weights,
         pretrained=False if no_pretrained else None,
         devices=devices,
@@ -79,13 +88,18 @@ def train(
     click.echo(str(path))
 
 
-def _refuse_for_lae(backbone_weights: Path | None, no_pretrained: bool, devices: int) -> None:
+def _refuse_for_lae(
+    fakes: tuple[str, ...], backbone_weights: Path | None, no_pretrained: bool, devices: int
+) -> None:
     given = {
+        "--fakes": bool(fakes),
         "--backbone-weights": backbone_weights is not None,
         "--no-pretrained": no_pretrained,
         "--devices": devices > 1,
     }
     for option in (name for name, there in given.items() if there):
         raise ConfigError(
-            f"{option}: an LAE has no backbone and trains in one process.", f"Leave {option} out."
+            f"{option}: an LAE has no backbone, trains in one process, and on what its protocol "
+            "names.",
+            f"Leave {option} out.",
         )
