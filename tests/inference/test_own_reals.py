@@ -117,7 +117,7 @@ def made(decision: Decision, sha256: str = "00") -> CalibrationFile:
 def test_a_file_is_read_as_written_and_another_is_refused(parts: Any, tmp_path: Path) -> None:
     path = tmp_path / "own.json"
     file = made(parts.decision())
-    file.write(path)
+    path.write_text(file.to_json())
     assert CalibrationFile.read(path) == file
     path.write_text('{"format": "unmask.checkpoint/1"}')
     with pytest.raises(ConfigError, match="no calibration of unmask"):

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from unmask.data.atomic import replace_text
 from unmask.errors import ConfigError
 from unmask.metrics.bootstrap import wilson
 from unmask.metrics.calibration import band_parameters, threshold_at_fpr
@@ -95,13 +94,13 @@ class CalibrationFile(BaseModel):
     sources: tuple[SourceRow, ...]
     left_out: dict[str, int] = {}
 
-    def write(self, path: Path) -> None:
-        """Write it, whole or not at all."""
-        replace_text(path, self.model_dump_json(indent=1) + "\n")
+    def to_json(self) -> str:
+        """The text of the file."""
+        return self.model_dump_json(indent=1) + "\n"
 
     @classmethod
     def read(cls, path: Path) -> CalibrationFile:
-        """What `write` wrote.
+        """A file with what `to_json` gave.
 
         Raises:
             ConfigError: the file cannot be read, or holds something else.

@@ -82,6 +82,7 @@ def calibrate(
     of its own, and no source is flagged more often than --fpr, as far as these reals can show. A
     content that occurs twice counts once. Use the file with `unmask scan --calibration FILE`.
     """
+    from unmask.data.atomic import replace_text
     from unmask.inference.own_reals import CalibrationFile, fit_on_reals
 
     if out.exists() and not overwrite:
@@ -111,7 +112,7 @@ def calibrate(
         sources=rows,
         left_out=dict(left_out),
     )
-    made.write(out)
+    replace_text(out, made.to_json())
     click.echo(table(made, detector.decision.flag))
     click.echo(f"Wrote {out}; use it with: unmask scan --calibration {out} ...", err=True)
     ctx.exit(INCOMPLETE if set(left_out) - {SAME_CONTENT} else 0)
