@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,10 +12,9 @@ from unmask.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from unmask.inference.detector import Detector
     from unmask.media import Limits
     from unmask.media.decoded import Failure, Media
-    from unmask.models.checkpoint import Decision
-    from unmask.scan.local import Examined
 
 DEFAULT_MODEL = "unmask-default"
 DEFAULT_FRAMES = 32
@@ -28,29 +27,9 @@ class Decoder(Protocol):
     def map(self, paths: Iterable[str]) -> Iterator[Media | Failure]: ...
 
 
-class Judging(Protocol):
-    """The part of `unmask.inference.Detector` that the commands need."""
-
-    @property
-    def model(self) -> str: ...
-
-    @property
-    def decision(self) -> Decision: ...
-
-    @property
-    def weights_sha256(self) -> str: ...
-
-    @property
-    def settings_sha256(self) -> str: ...
-
-    def examine(
-        self, items: Sequence[Media | Failure], *, evidence: bool = False
-    ) -> Sequence[Examined]: ...
-
-
 def make_detector(
     model: str, device: str, max_frames: int, calibration: Path | None = None
-) -> Judging:
+) -> Detector:
     """Load the detector; the only place of the command line that imports torch for scanning."""
     from unmask.inference.detector import Detector
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import click
 
 from unmask import __version__
-from unmask.apps.cli import backend
+from unmask.apps.cli import backend, options
 from unmask.apps.cli.scan import find_inputs
 from unmask.errors import ConfigError
 
 if TYPE_CHECKING:
+    from unmask.inference.detector import Detector
     from unmask.inference.own_reals import CalibrationFile, OwnReal
     from unmask.scan.local import Outcome
     from unmask.scan.sources import Sources
@@ -47,13 +48,8 @@ Exit codes:
     show_default=True,
     help="Share of reals that may be flagged.",
 )
-@click.option(
-    "--model",
-    default=backend.DEFAULT_MODEL,
-    show_default=True,
-    help="Name of a packaged model, or a .safetensors file.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@options.model
+@options.device
 @click.option(
     "--max-frames",
     type=click.IntRange(min=1),
@@ -61,7 +57,7 @@ Exit codes:
     show_default=True,
     help="Frames to look at in a video, as later in a scan.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Decoding processes.  [half the cores]")
+@options.jobs
 @click.option("--overwrite", is_flag=True, help="Replace --out if it exists.")
 @click.pass_context
 def calibrate(
@@ -119,7 +115,7 @@ def calibrate(
 
 
 def _scan(
-    found: Sources, detector: backend.Judging, jobs: int | None, max_frames: int
+    found: Sources, detector: Detector, jobs: int | None, max_frames: int
 ) -> Iterator[Outcome]:
     """Every input, scored in their order, with progress."""
     from unmask.scan.local import Plan, scan

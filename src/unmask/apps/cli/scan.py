@@ -16,6 +16,7 @@ import click
 
 from unmask import __version__
 from unmask.apps.cli import backend
+from unmask.apps.cli import options as shared
 from unmask.apps.cli.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -107,13 +108,8 @@ def _verdicts(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     help="Write an HTML report (results kept by --resume have no pictures in it).",
 )
 @click.option("--heatmaps", type=FOLDER, help="Write a heatmap of each face to this folder.")
-@click.option(
-    "--model",
-    default=backend.DEFAULT_MODEL,
-    show_default=True,
-    help="Name of a packaged model, or a .safetensors file.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@shared.model
+@shared.device
 @click.option(
     "--calibration", type=FILE, help="Thresholds of `unmask calibrate` instead of the model's own."
 )
@@ -124,7 +120,7 @@ def _verdicts(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     show_default=True,
     help="Frames to look at in a video, spread evenly.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Decoding processes.  [half the cores]")
+@shared.jobs
 @click.option(
     "--min-coverage",
     type=click.FloatRange(0, 1),
