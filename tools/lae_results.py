@@ -66,6 +66,22 @@ def maps(name: str) -> str:
     return table(["", *shown.values()], rows) + note
 
 
+def perceptual(losses: dict[str, str]) -> str:
+    """A row per perceptual loss: what the arm without masks decides, and what it took to train.
+
+    Args:
+        losses: what it was -> folder of its comparison.
+    """
+    rows = []
+    for loss, name in losses.items():
+        seen, unseen = (_rows(name, "decisions", of)["none", "auc"] for of in SETS)
+        runs = sorted((RESULTS / name / "runs/none").iterdir())
+        seconds = [json.loads(run.read_text("utf-8"))["seconds_stage_1"] for run in runs]
+        spent = f"{sum(seconds) / len(seconds):.0f} s"
+        rows.append([loss, str(len(runs)), estimate(seen), estimate(unseen), spent])
+    return table(["perceptual loss", "seeds", "AUC seen", "AUC unseen", "stage 1"], rows)
+
+
 def differences(name: str) -> str:
     """A row per pair of arms: differences on the unseen half, and which of them are real."""
     measures = {**DECIDED, **MAPS}

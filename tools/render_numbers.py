@@ -266,6 +266,11 @@ def masks_gate() -> str:
     return comparison_tables.tests_of(results("masks_gate"))
 
 
+def lae_perceptual() -> str:
+    kinds = {"none": "none", "VGG16 with random weights": "random"}
+    return lae_results.perceptual({text: f"lae-perceptual-{k}" for text, k in kinds.items()})
+
+
 def spread(values: dict[str, float], digits: int = 3) -> str:
     """Median and range of repeated measurements."""
     middle, low, high = (f"{values[k]:.{digits}f}" for k in ("median", "min", "max"))
@@ -295,6 +300,7 @@ MAKERS: dict[str, Callable[[], str]] = {
         masks,
         masks_tests,
         masks_gate,
+        lae_perceptual,
     )
 } | {
     f"lae_{task}_{maker.__name__}": partial(maker, f"lae-{task}")
