@@ -36,7 +36,7 @@ def test_thresholds_by_folder(unmask: Command, reals: Path) -> None:
     assert made.left_out == {"same_content": 1}
     assert made.decision.flag < 0.5
     assert "own/archive" in done.stdout
-    assert "Not counted: 1 same_content." in done.stderr
+    assert "Not counted, same_content: 1 (own/phone/copy.png)." in done.stderr
     assert "--calibration own.json" in done.stderr
 
 
@@ -58,8 +58,9 @@ def test_too_few_reals_write_nothing(unmask: Command, reals: Path) -> None:
 
 
 def test_nothing_scored(unmask: Command, folder: Path) -> None:
-    done = unmask("calibrate", "in/noface.png", "--out", "own.json")
+    done = unmask("calibrate", "in/noface.png", "nowhere", "--out", "own.json")
     assert done.exit_code == 4
+    assert "Not counted, missing: 1 (nowhere)." in done.stderr
     assert not Path("own.json").exists()
 
 

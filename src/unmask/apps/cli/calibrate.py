@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from unmask.scan.sources import Sources
 
 SAME_CONTENT = "same_content"
+NAMED = 3
+"""Inputs that are named for each reason why they do not count."""
 INCOMPLETE, NOTHING_SCORED, INTERRUPTED = 3, 4, 130
 EPILOG = """\b
 Exit codes:
@@ -87,7 +88,7 @@ def calibrate(
         raise ConfigError(f"There is no folder {out.absolute().parent}.", "Make it first.")
     found = find_inputs(sources)
     detector = backend.make_detector(model, device, max_frames)
-    left_out: Counter[str] = Counter()
+    left_out: dict[str, list[str]] = {}
     try:
         reals = list(_reals(_scan(found, detector, jobs, max_frames), left_out))
     except KeyboardInterrupt:
@@ -106,7 +107,7 @@ def calibrate(
         fpr=fpr,
         decision=decision,
         sources=rows,
-        left_out=dict(left_out),
+        left_out={why: len(paths) for why, paths in left_out.items()},
     )
     replace_text(out, made.to_json())
     click.echo(table(made, detector.decision.flag))
@@ -132,7 +133,7 @@ def _scan(
         progress.clear()
 
 
-def _reals(outcomes: Iterator[Outcome], left_out: Counter[str]) -> Iterator[OwnReal]:
+def _reals(outcomes: Iterator[Outcome], left_out: dict[str, list[str]]) -> Iterator[OwnReal]:
     """The inputs that thresholds can be fitted on; counts why the others cannot."""
     from unmask.inference.own_reals import OwnReal
     from unmask.inference.verdict import UNFIT
@@ -142,22 +143,26 @@ def _reals(outcomes: Iterator[Outcome], left_out: Counter[str]) -> Iterator[OwnR
         result = outcome.result
         unfit = [reason for reason in result.reasons if reason in UNFIT]
         if result.score is None or outcome.bands is None:
-            left_out[result.reasons[0]] += 1
+            why = result.reasons[0]
         elif unfit:  # inconclusive whatever the threshold
-            left_out[unfit[0]] += 1
+            why = unfit[0]
         elif result.input.sha256 in seen:
-            left_out[SAME_CONTENT] += 1
+            why = SAME_CONTENT
         else:
             if result.input.sha256 is not None:
                 seen.add(result.input.sha256)
             folder = os.path.dirname(result.input.path) or "."
             yield OwnReal(folder, result.score, outcome.bands)
+            continue
+        left_out.setdefault(why, []).append(result.input.path)
 
 
-def _say_left_out(left_out: Counter[str]) -> None:
-    if left_out:
-        why = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
-        click.echo(f"Not counted: {why}.", err=True)
+def _say_left_out(left_out: Mapping[str, Sequence[str]]) -> None:
+    """How many inputs do not count, why, and which."""
+    for why, paths in sorted(left_out.items(), key=lambda pair: -len(pair[1])):
+        more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+        named = ", ".join(paths[:NAMED])
+        click.echo(f"Not counted, {why}: {len(paths)} ({named}{more}).", err=True)
 
 
 def table(made: CalibrationFile, before: float) -> str:
