@@ -47,7 +47,8 @@ class SAM(torch.optim.SGD):
     ...     sam.zero_grad()
     ...     (loss := (w**2).sum() / 2).backward()
     ...     return loss
-    >>> float(sam.step(closure)), round(float(w), 4)  # 3 - 0.1 (3 + 0.5)
+    >>> loss = float(sam.step(closure).detach())
+    >>> loss, round(w.item(), 4)  # 3 - 0.1 (3 + 0.5)
     (4.5, 2.65)
     """
 
