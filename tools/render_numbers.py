@@ -35,6 +35,7 @@ FILES = (
     "docs/lae.md",
     "docs/model-card.md",
     "docs/performance.md",
+    "docs/service.md",
 )
 UNSEEN, ABLATIONS, MASKS = "synthetic-unseen", "ablations", "masks"
 AUDITED = ("blur", "highpass", "bytes_per_pixel", "grid_strength", "luma", "saturation")
@@ -271,6 +272,25 @@ def lae_perceptual() -> str:
     return lae_results.perceptual({text: f"lae-perceptual-{k}" for text, k in kinds.items()})
 
 
+def service_kills() -> str:
+    found = results("service_kills")["results"]
+    uploads, killed = found["uploads"], found["processes_killed"]
+    twice = sum(n for attempts, n in found["attempts"].items() if int(attempts) > 1)
+    rows = [
+        ["kills", f"{found['kills_by_target']['worker']} of a worker, "
+                  f"{found['kills_by_target']['service']} of the service, "
+                  f"{found['kills_by_target']['both']} of both"],
+        ["processes killed", str(sum(killed.values()))],
+        ["uploads accepted", str(uploads["accepted"])],
+        ["of them done", str(found["states"].get("done", 0))],
+        ["of them ended in a stated failure", str(sum(found["failures"].values()))],
+        ["taken up again after a kill", str(twice)],
+        ["lost, doubled or changed afterwards",
+         str(sum(len(found["faults"][n]) for n in ("lost", "doubled", "changed")))],
+    ]  # fmt: skip
+    return table(["", ""], rows)
+
+
 def spread(values: dict[str, float], digits: int = 3) -> str:
     """Median and range of repeated measurements."""
     middle, low, high = (f"{values[k]:.{digits}f}" for k in ("median", "min", "max"))
@@ -301,6 +321,7 @@ MAKERS: dict[str, Callable[[], str]] = {
         masks_tests,
         masks_gate,
         lae_perceptual,
+        service_kills,
     )
 } | {
     f"lae_{task}_{maker.__name__}": partial(maker, f"lae-{task}")
