@@ -291,6 +291,19 @@ def service_kills() -> str:
     return table(["", ""], rows)
 
 
+def service_fuzz() -> str:
+    found = results("service_fuzz")["results"]
+    statuses: dict[str, int] = {}
+    for answers in found["answers"].values():
+        for status, count in answers.items():
+            statuses[status] = statuses.get(status, 0) + count
+    failures = sum(statuses[s] for s in statuses if s.startswith("5"))
+    return (
+        f"{found['cases']} generated requests to {len(found['answers'])} endpoints: {failures} answers "
+        f"of 5xx, {len(found['failures'])} that the description does not allow.\n"
+    )
+
+
 def spread(values: dict[str, float], digits: int = 3) -> str:
     """Median and range of repeated measurements."""
     middle, low, high = (f"{values[k]:.{digits}f}" for k in ("median", "min", "max"))
@@ -322,6 +335,7 @@ MAKERS: dict[str, Callable[[], str]] = {
         masks_gate,
         lae_perceptual,
         service_kills,
+        service_fuzz,
     )
 } | {
     f"lae_{task}_{maker.__name__}": partial(maker, f"lae-{task}")
