@@ -299,8 +299,8 @@ def service_fuzz() -> str:
             statuses[status] = statuses.get(status, 0) + count
     failures = sum(statuses[s] for s in statuses if s.startswith("5"))
     return (
-        f"{found['cases']} generated requests to {len(found['answers'])} endpoints: {failures} answers "
-        f"of 5xx, {len(found['failures'])} that the description does not allow.\n"
+        f"{found['cases']} generated requests to {len(found['answers'])} endpoints: {failures} "
+        f"answers of 5xx, {len(found['failures'])} that the description does not allow.\n"
     )
 
 
