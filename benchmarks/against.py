@@ -14,8 +14,7 @@ from pathlib import Path
 from unmask.data.atomic import replace_text
 from unmask.errors import UnmaskError
 from unmask.evaluation.comparison.result import read_result
-from unmask.evaluation.comparison.scores import Board
-from unmask.evaluation.comparison.tables import compare
+from unmask.evaluation.comparison.verify import computed_again
 
 
 def main() -> int:
@@ -25,13 +24,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     try:
-        stated = read_result(given.folder)
-        board = Board.read(
-            given.folder, arms=stated.arms, seeds=stated.seeds, protocol=stated.protocol
-        )
-        again = compare(
-            board, reference=given.arm, draws=stated.draws, seed=stated.seed, level=stated.level
-        )
+        again = computed_again(given.folder, read_result(given.folder), given.arm)
     except UnmaskError as error:
         print(f"against: {error}", file=sys.stderr)
         return error.exit_code

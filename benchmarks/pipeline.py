@@ -12,7 +12,6 @@ detector: it looks again, turned and padded, where no face is certain. All are r
 from __future__ import annotations
 
 import cProfile
-import os
 import pstats
 import sys
 import time
@@ -64,7 +63,7 @@ def main() -> None:
     given = parser.parse_args()
     record = Record()
     bench = Bench.load(given.model)
-    jobs = min(backend.MAX_DEFAULT_JOBS, max(1, (os.cpu_count() or 1) // 2))
+    jobs = backend.default_jobs()
     with DecodePool(jobs, max_frames=bench.detector.max_frames) as pool:
         paths = stills(given.pictures, given.limit)
         results = {"stills": bench.compare(paths, pool, given.rounds, "pictures")}

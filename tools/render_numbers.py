@@ -13,6 +13,7 @@ import argparse
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -37,7 +38,15 @@ FILES = (
     "docs/performance.md",
     "docs/service.md",
 )
-UNSEEN, ABLATIONS, MASKS = "synthetic-unseen", "ablations", "masks"
+COMPARISONS = {"comparison": "synthetic-unseen", "ablations": "ablations", "masks": "masks"}
+"""Beginning of the blocks' names -> folder of results."""
+TABLES = {
+    "": comparison_tables.table_one,
+    "_tests": comparison_tables.tests,
+    "_by_test": comparison_tables.by_test,
+    "_robustness": comparison_tables.robustness,
+}
+"""How the names go on -> what makes the block of such a folder."""
 AUDITED = ("blur", "highpass", "bytes_per_pixel", "grid_strength", "luma", "saturation")
 BLOCK = re.compile(r"(<!-- (\w+): made by [^>]*-->\n).*?(<!-- end \2 -->)", re.DOTALL)
 
@@ -227,42 +236,6 @@ def perturbations() -> str:
     return table(["", *(str(level) for level in range(1, 6)), "parameters"], rows)
 
 
-def comparison() -> str:
-    return comparison_tables.table_one(UNSEEN)
-
-
-def comparison_tests() -> str:
-    return comparison_tables.tests(UNSEEN)
-
-
-def comparison_by_test() -> str:
-    return comparison_tables.by_test(UNSEEN)
-
-
-def comparison_robustness() -> str:
-    return comparison_tables.robustness(UNSEEN)
-
-
-def ablations() -> str:
-    return comparison_tables.table_one(ABLATIONS)
-
-
-def ablations_tests() -> str:
-    return comparison_tables.tests(ABLATIONS)
-
-
-def ablations_by_test() -> str:
-    return comparison_tables.by_test(ABLATIONS)
-
-
-def masks() -> str:
-    return comparison_tables.table_one(MASKS)
-
-
-def masks_tests() -> str:
-    return comparison_tables.tests(MASKS)
-
-
 def masks_gate() -> str:
     return comparison_tables.tests_of(results("masks_gate"))
 
@@ -293,10 +266,9 @@ def service_kills() -> str:
 
 def service_fuzz() -> str:
     found = results("service_fuzz")["results"]
-    statuses: dict[str, int] = {}
+    statuses: Counter[str] = Counter()
     for answers in found["answers"].values():
-        for status, count in answers.items():
-            statuses[status] = statuses.get(status, 0) + count
+        statuses.update(answers)
     failures = sum(statuses[s] for s in statuses if s.startswith("5"))
     return (
         f"{found['cases']} generated requests to {len(found['answers'])} endpoints: {failures} "
@@ -323,21 +295,18 @@ MAKERS: dict[str, Callable[[], str]] = {
         families,
         audit,
         perturbations,
-        comparison,
-        comparison_tests,
-        comparison_by_test,
-        comparison_robustness,
-        ablations,
-        ablations_tests,
-        ablations_by_test,
-        masks,
-        masks_tests,
         masks_gate,
         lae_perceptual,
         service_kills,
         service_fuzz,
     )
-} | {
+}
+MAKERS |= {
+    f"{start}{end}": partial(maker, folder)
+    for start, folder in COMPARISONS.items()
+    for end, maker in TABLES.items()
+}
+MAKERS |= {
     f"lae_{task}_{maker.__name__}": partial(maker, f"lae-{task}")
     for task in ("swap", "inpainting")
     for maker in (lae_results.decisions, lae_results.maps, lae_results.differences)

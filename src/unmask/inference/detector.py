@@ -255,9 +255,7 @@ class Detector:
         evidence: bool,
     ) -> Examined:
         result = assemble(item, scored, self.decision, run, odds=self._odds)
-        if result.status != "scored":
-            return Examined(result)
-        bands = tuple(scored.deciding_bands().tolist())
+        bands = tuple(scored.deciding_bands.tolist())
         if not evidence:
             return Examined(result, bands=bands)
         frames = {frame.index: frame for frame in item.frames}

@@ -81,6 +81,10 @@ class Scored:
         when a longer one exists; of the rest, those without a single good frame stand back when
         another has one, so that a blurred bystander cannot hide a clear finding.
         """
+        return self._deciding
+
+    @cached_property
+    def _deciding(self) -> int:
         longest = max(len(m) for m in self.members.values())
         need = min(MIN_VIDEO_FRAMES, longest)
         return max(
@@ -88,9 +92,10 @@ class Scored:
             key=lambda track: (self.is_clear(track), self.track_logit(track), -track),
         )
 
+    @cached_property
     def deciding_bands(self) -> NDArray[np.float32]:
         """(14,) log10 band energies of the deciding face: the median over its good crops."""
-        return np.asarray(np.median(self.bands[self.good(self.deciding())], axis=0), np.float32)
+        return np.asarray(np.median(self.bands[self.good(self._deciding)], axis=0), np.float32)
 
     def is_clear(self, track: int) -> bool:
         """Whether a track has a crop without a quality flag."""
@@ -145,7 +150,7 @@ def assemble(
     odds = odds or decision
     track = scored.deciding()
     logit = scored.track_logit(track)
-    bands = scored.deciding_bands()
+    bands = scored.deciding_bands
     doubts = _doubts(media, scored, track, _in_domain(bands, decision))
     score = float(sigmoid(logit))
     reasons = list(dict.fromkeys([*media.reasons, *doubts]))

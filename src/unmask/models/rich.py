@@ -187,8 +187,9 @@ class RichFeatures(nn.Module):
 
     def forward(self, native: Tensor) -> Tensor:
         with torch.autocast(device_type=native.device.type, enabled=False):
-            planes = ycbcr(native.float())
-            roots = [self.roots(table) for table in self.tables(native.float())]
+            pixels = native.float()
+            planes = ycbcr(pixels)
+            roots = [self.roots(table) for table in self._tables(pixels, planes)]
             square = _filtered(planes[:, 0], FILTERS["square"])
             power = self.dct(planes[:, :1]).square().mean(dim=(2, 3))
             return torch.cat(
@@ -211,12 +212,19 @@ class RichFeatures(nn.Module):
 
     def tables(self, native: Tensor) -> list[Table]:
         """The keys of every table, (N, 3, H, W) RGB in, float."""
+        return self._tables(native, ycbcr(native))
+
+    def _tables(self, pixels: Tensor, planes: Tensor) -> list[Table]:
         tables: list[Table] = []
         for scale in self.config.scales:
-            pixels = native if scale == 1 else F.avg_pool2d(native, scale)
-            tables += self._of_neighbours(ycbcr(pixels), scale)
+            if scale == 1:
+                seen, parts = pixels, planes
+            else:
+                seen = F.avg_pool2d(pixels, scale)
+                parts = ycbcr(seen)
+            tables += self._of_neighbours(parts, scale)
             if self.config.colour:
-                tables.append(self._of_colours(pixels, scale))
+                tables.append(self._of_colours(seen, scale))
         return tables
 
     def _of_colours(self, pixels: Tensor, scale: int) -> Table:
@@ -276,9 +284,7 @@ class RichFeatures(nn.Module):
         heat = torch.zeros(height, width, device=native.device)
         tables = self.tables(native.float())
         sizes = [self._merge(table).shape[1] for table in tables]
-        direct, contrast, _ = torch.tensor_split(
-            gradient[0], (2 * sum(sizes), 3 * sum(sizes))
-        )  # fmt: skip
+        direct, contrast, _ = torch.tensor_split(gradient[0], (2 * sum(sizes), 3 * sum(sizes)))
         ends = np.cumsum(sizes)[:-1].tolist()
         parts = zip(
             tables,

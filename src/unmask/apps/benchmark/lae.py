@@ -26,6 +26,7 @@ from unmask.apps.benchmark.lae_maps import (
     BEFORE,
     FIXED,
     MapJudge,
+    maps_path,
     masks_of_tests,
     write_samples,
 )
@@ -86,7 +87,6 @@ class Experiment:
         judge: of the maps.
         out, work: folders.
         say: told of every run.
-        show: sources that samples may be of; any when None.
     """
 
     config: LAETrainConfig
@@ -98,7 +98,6 @@ class Experiment:
     out: Path
     work: Path
     say: Say
-    show: tuple[str, ...] | None = None
 
     @classmethod
     def of(
@@ -172,7 +171,8 @@ class Experiment:
             first = work.first(home / "stage-1")
             self.say(f"seed {seed}, stage 1: validation AUC {first.val_auc:.3f}")
             self.judge.write(self.out, BEFORE, seed, load_lae(home / "stage-1")[0])
-            self.judge.write_fixed(self.out, seed, self.mean_mask)
+            if not maps_path(self.out, FIXED, seed).is_file():
+                self.judge.write_fixed(self.out, seed, self.mean_mask)
             for arm, ask in arms.items():
                 if is_done(self.out, arm, seed, self._sha256(ask)):
                     continue
@@ -254,8 +254,13 @@ class Experiment:
         counts = [len(self.corpus.places(VAL, label)) for label in (0, 1)]
         return np.repeat([0, 1], counts)
 
-    def finish(self, arms: dict[str, Ask], seeds: tuple[int, ...]) -> Path:
-        """All tables, the samples of the first seed, and the page, whose path it returns."""
+    def finish(
+        self, arms: dict[str, Ask], seeds: tuple[int, ...], show: tuple[str, ...] | None
+    ) -> Path:
+        """All tables, the samples of the first seed, and the page, whose path it returns.
+
+        The samples are of the sources `show`; of any when None.
+        """
         pairs = [pair for pair in PAIRS if set(pair) <= set(arms)]
         pairs += [(arm, control) for control in (BEFORE, FIXED) for arm in arms]
         pairs += [(arm, NONE) for arm in arms if arm != NONE and NONE in arms]
@@ -266,8 +271,8 @@ class Experiment:
         items = self.material.items
         unseen = items["sets"].list.contains(UNSEEN).to_numpy()
         shown = np.full(items.height, True)
-        if self.show is not None:
-            shown = items["source"].is_in(self.show).to_numpy()
+        if show is not None:
+            shown = items["source"].is_in(show).to_numpy()
         write_samples(self.out / "samples", models, self.judge, unseen, shown)
         return tabulate(self.out)
 
@@ -318,7 +323,7 @@ def run_lae(
     check_precision(config)
     chosen = {name: ask for name, ask in ARMS.items() if name in arms}
     taken = seeds or config.seeds
-    experiment = replace(Experiment.of(config, resolved, out, work, say), show=show)
+    experiment = Experiment.of(config, resolved, out, work, say)
     open_plan(out, experiment.plan(resolved.protocol.name, chosen, taken), resume)
     experiment.carry_out(chosen, taken)
-    return experiment.finish(chosen, taken)
+    return experiment.finish(chosen, taken, show)

@@ -128,15 +128,13 @@ class MapJudge:
             self._write(path, arm, seed, partial(_maps_of, model, self.spec))
 
     def write_fixed(self, out: Path, seed: int, fixed: NDArray[np.float32]) -> None:
-        """The same of one map (s, s) in [0, 1] for all pictures, under the name `FIXED`."""
+        """Of one map (s, s) in [0, 1] for all pictures, under `FIXED`; replaces what is there."""
 
         def everywhere(views: Sequence[Views]) -> tuple[Maps, Maps]:
             maps = np.repeat(fixed[None], len(views), axis=0)
             return maps, maps
 
-        path = maps_path(out, FIXED, seed)
-        if not path.is_file():
-            self._write(path, FIXED, seed, everywhere)
+        self._write(maps_path(out, FIXED, seed), FIXED, seed, everywhere)
 
     def _write(self, path: Path, arm: str, seed: int, make: MakeMaps) -> None:
         threshold, raw = self._thresholds(make)

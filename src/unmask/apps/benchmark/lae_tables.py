@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from unmask.apps.benchmark.lae_maps import BEFORE, FIXED, MEASURES, maps_path, read_maps
 from unmask.errors import ShapeError, UnmaskError
-from unmask.evaluation.comparison.draws import INTERVALS, Draws
+from unmask.evaluation.comparison.draws import INTERVALS, Areas, Draws
 from unmask.evaluation.comparison.measured import DECISIONS, LOCALIZATION, MeasuredFile
-from unmask.evaluation.comparison.paired import holm
+from unmask.evaluation.comparison.paired import p_values
 from unmask.evaluation.comparison.scores import read_facts, read_items, read_scores
 from unmask.evaluation.comparison.sets import draws_of, members_of, set_names
 from unmask.evaluation.comparison.verify import differences
-from unmask.metrics.curve import Ranked
 
 Floats = NDArray[np.float64]
 Pairs = Sequence[tuple[str, str]]
@@ -169,11 +168,10 @@ def _tables(rows: Rows, draws: Draws, pairs: Pairs) -> dict[str, Any]:
             for one, two in pairs
             if one in means and two in means
         }
-        p_values = {pair: p for pair, gap in gaps.items() if (p := draws.p_value(gap)) is not None}
-        adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+        tested = p_values(draws, gaps)
         for pair, gap in gaps.items():
             estimate = draws.estimate(gap, "no item has it").model_dump(mode="json")
-            found = {"p": p_values.get(pair), "p_holm": adjusted.get(pair)}
+            found = dict(zip(("p", "p_holm"), tested[pair], strict=True))
             gapped.append({**common, "arm": pair[0], "less": pair[1], **estimate, **found})
     return {"rows": values, "differences": gapped}
 
@@ -276,10 +274,7 @@ def auc_rows(
 
     NaN in a draw without a real or without a fake.
     """
-    areas = np.full(draws.rows, np.nan)
-    if fake.any() and not fake.all():
-        ranked = Ranked.of(fake, scores)
-        for rows, weights in draws.blocks(items):
-            both = (weights[:, fake].sum(1) > 0) & (weights[:, ~fake].sum(1) > 0)
-            areas[np.arange(rows.start, rows.stop)[both]] = ranked.curves(weights[both]).auc()
-    return areas
+    area, found = Areas.of(scores[~fake], scores[fake]), np.empty(draws.rows)
+    for rows, weights in draws.blocks(items):
+        found[rows] = area(weights[:, ~fake], weights[:, fake])[:, 0]
+    return found

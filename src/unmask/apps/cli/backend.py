@@ -39,12 +39,16 @@ def make_detector(
 
 
 def make_pool(jobs: int | None, max_frames: int, limits: Limits) -> AbstractContextManager[Decoder]:
-    """Start the decoding processes; half the cores unless told, for the network needs the rest."""
+    """Start the decoding processes, as many as `default_jobs` says unless told."""
     from unmask.media import DecodePool
 
-    if jobs is None:
-        jobs = min(MAX_DEFAULT_JOBS, max(1, cores() // 2))
+    jobs = default_jobs() if jobs is None else jobs
     return DecodePool(jobs, max_frames=max_frames, limits=limits)
+
+
+def default_jobs() -> int:
+    """Decoding processes unless told: half the cores, for the network needs the rest."""
+    return min(MAX_DEFAULT_JOBS, max(1, cores() // 2))
 
 
 def make_limits(

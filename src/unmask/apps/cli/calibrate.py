@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 SAME_CONTENT = "same_content"
 NAMED = 3
 """Inputs that are named for each reason why they do not count."""
-INCOMPLETE, NOTHING_SCORED, INTERRUPTED = 3, 4, 130
 EPILOG = """\b
 Exit codes:
   130  interrupted; nothing was written
@@ -81,6 +80,7 @@ def calibrate(
     """
     from unmask.data.atomic import replace_text
     from unmask.inference.own_reals import CalibrationFile, fit_on_reals
+    from unmask.scan.tally import DONE, INCOMPLETE, INTERRUPTED, NOTHING_SCORED
 
     if out.exists() and not overwrite:
         raise ConfigError(f"{out} exists.", "Choose another --out, or replace it with --overwrite.")
@@ -112,7 +112,7 @@ def calibrate(
     replace_text(out, made.to_json())
     click.echo(table(made, detector.decision.flag))
     click.echo(f"Wrote {out}; use it with: unmask scan --calibration {out} ...", err=True)
-    ctx.exit(INCOMPLETE if set(left_out) - {SAME_CONTENT} else 0)
+    ctx.exit(INCOMPLETE if set(left_out) - {SAME_CONTENT} else DONE)
 
 
 def _scan(

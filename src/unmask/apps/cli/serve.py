@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unmask.apps.cli.backend import DEFAULT_FRAMES, DEFAULT_MODEL
+from unmask.apps.cli import options
+from unmask.apps.cli.backend import DEFAULT_FRAMES
 from unmask.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -85,13 +86,8 @@ def require_extra(command: str, modules: dict[str, str] = EXTRA) -> None:
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [1]")
 @click.option("--jobs", type=click.IntRange(min=1),
               help="Decoding processes per worker.  [half the cores]")  # fmt: skip
-@click.option(
-    "--model",
-    default=DEFAULT_MODEL,
-    show_default=True,
-    help="Name of a packaged model, or a .safetensors file.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@options.model
+@options.device
 @click.option(
     "--max-frames",
     type=click.IntRange(min=1),

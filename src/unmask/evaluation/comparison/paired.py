@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,8 +19,10 @@ from unmask.evaluation.comparison.result import (
 )
 from unmask.evaluation.comparison.scores import Board
 from unmask.evaluation.comparison.sets import Units, set_names
+from unmask.metrics.curve import Floats
 from unmask.metrics.delong import delong_test
 
+Name = TypeVar("Name")
 NOTE = (
     "Difference of the mean frame AUCs, arm less reference, on the same draws of clusters and "
     "seeds. p = 2 (1 + the smaller number of draws on one side of 0) / (1 + draws), adjusted by "
@@ -46,6 +49,20 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def p_values(
+    draws: Draws, gaps: Mapping[Name, Floats]
+) -> dict[Name, tuple[float | None, float | None]]:
+    """Of each difference (D + 1,): p, and p by Holm over all that have one; None without a number.
+
+    Args:
+        draws: that the differences are of.
+        gaps: name -> difference.
+    """
+    plain = {name: p for name, gap in gaps.items() if (p := draws.p_value(gap)) is not None}
+    adjusted = dict(zip(plain, holm(list(plain.values())), strict=True))
+    return {name: (plain.get(name), adjusted.get(name)) for name in gaps}
+
+
 def comparisons(board: Board, draws: Draws, found: Measurements, reference: str) -> Comparisons:
     """All arms but the reference, on every set but `seen`."""
     rows: list[ComparisonRow] = []
@@ -63,20 +80,19 @@ def _of_set(
     gaps = {
         arm: draws.mean(list(measured.rows(board, arm, "auc").values())) - base for arm in others
     }
-    p_values = {arm: p for arm in others if (p := draws.p_value(gaps[arm])) is not None}
-    adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    tested = p_values(draws, gaps)
     rows = []
     for arm in others:
         missing = why_missing(board, arm, measured)
         if board.seeds_of(arm) and not board.seeds_of(reference):
             missing = f"the reference: {NO_RUN}"
-        p_holm = adjusted.get(arm)
+        p, p_holm = tested[arm]
         rows.append(
             ComparisonRow(
                 arm=arm,
                 set=name,
                 difference=draws.estimate(gaps[arm], missing),
-                p=p_values.get(arm),
+                p=p,
                 p_holm=p_holm,
                 verdict=None if p_holm is None else _verdict(gaps[arm][0], p_holm, draws.level),
                 delong=_delong(board, name, arm, reference, draws.level) if measured.values else (),

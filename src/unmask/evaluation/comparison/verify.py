@@ -31,17 +31,28 @@ def verify(out: Path) -> list[str]:
     """
     stated = read_result(out)
     try:
-        board = Board.read(out, arms=stated.arms, seeds=stated.seeds, protocol=stated.protocol)
-        again = compare(
-            board,
-            reference=stated.reference,
-            draws=stated.draws,
-            seed=stated.seed,
-            level=stated.level,
-        )
+        again = computed_again(out, stated, stated.reference)
     except UnmaskError as error:
         return [f"the tables cannot be computed again: {error.message}"]
     return list(differences(_data(stated), _data(again)))
+
+
+def computed_again(out: Path, stated: Result, reference: str) -> Result:
+    """The tables of a comparison from its score files, against any of its arms.
+
+    Args:
+        out: folder of the comparison.
+        stated: its result, of which arms, seeds and the draws are taken.
+        reference: the arm that the others are compared with.
+
+    Raises:
+        ConfigError: the reference is no arm.
+        DatasetError: a file is missing or damaged.
+    """
+    board = Board.read(out, arms=stated.arms, seeds=stated.seeds, protocol=stated.protocol)
+    return compare(
+        board, reference=reference, draws=stated.draws, seed=stated.seed, level=stated.level
+    )
 
 
 def _data(result: Result) -> Any:

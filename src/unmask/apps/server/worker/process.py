@@ -12,8 +12,7 @@ from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from unmask.apps.cli.backend import MAX_DEFAULT_JOBS
-from unmask.apps.machine import cores
+from unmask.apps.cli.backend import default_jobs
 from unmask.apps.server.contract import Store, new_id
 from unmask.apps.server.settings import ServerSettings
 from unmask.apps.server.store import open_store
@@ -117,7 +116,7 @@ def work(
         judge,
         worker=order.worker,
         settings=settings,
-        jobs=settings.jobs or min(MAX_DEFAULT_JOBS, max(1, cores() // 2)),
+        jobs=settings.jobs or default_jobs(),
         say=say,
     )
 
