@@ -234,12 +234,12 @@ def test_an_indexs_own_fakes_of_a_family_are_taken_without_forging() -> None:
 def test_validation_gathers_kinds_under_the_families_that_are_trained_on() -> None:
     crops = crops_of(KINDS)
     found = scoring_sets(
-        crops, SPEC, "val", forged=False, controls=False, families=["inpaint", "self_blend"]
+        crops, SPEC, "val", forged=False, controls={}, families=["inpaint", "self_blend"]
     )
     assert [(s.name, s.label, len(s.views)) for s in found] == [
         ("real", 0, 2), ("inpaint", 1, 2), ("inpainted", 1, 1), ("self_blend", 1, 1)
     ]  # fmt: skip
-    alone = scoring_sets(crops, SPEC, "val", forged=False, controls=False)
+    alone = scoring_sets(crops, SPEC, "val", forged=False, controls={})
     names = ["real", "inpaint-navier_stokes", "inpaint-telea", "inpainted", "self_blend"]
     assert [s.name for s in alone] == names
 

@@ -20,7 +20,7 @@ from unmask.data.softness import equalise, soften
 from unmask.errors import ConfigError, DatasetError
 from unmask.synthesis.families import TRAINING_FAMILIES, Family
 from unmask.synthesis.shape import dense_landmarks
-from unmask.transforms.perturb import LaunderingPolicy, gaussian_blur, grid_shift, jpeg
+from unmask.transforms.perturb import LaunderingPolicy, gaussian_blur, grid_shift, jpeg, resize
 from unmask.transforms.preprocess import InputSpec, Views, mask_view, to_views
 from unmask.types import FloatArray, UInt8Image
 
@@ -326,6 +326,21 @@ CONTROLS: dict[str, Change] = {
 """Reals that a detector must not call fake. The blur grows with the crop: sigma 1.2 at 240 pixels;
 much more than that is flagged as `too_blurry` (see faces.quality) and gets no verdict."""
 
+DAILY: dict[str, Change] = {
+    **CONTROLS,
+    "real/quality-50": lambda image, points, rng: jpeg(image, 50),
+    "real/quality-95": lambda image, points, rng: jpeg(image, 95, phase=(3, 5)),
+    "real/reduced": lambda image, points, rng: scaled(image, 0.6),
+    "real/enlarged": lambda image, points, rng: scaled(image, 1.5),
+}
+"""`CONTROLS`, and more of what reals go through every day: what thresholds are fitted under."""
+
+
+def scaled(image: UInt8Image, factor: float) -> UInt8Image:
+    """The picture at `factor` times its size: averaged over areas, or bicubic."""
+    side = max(16, round(image.shape[0] * factor))
+    return resize(image, side, side, "area" if factor < 1 else "bicubic")
+
 
 def scoring_sets(
     crops: Crops,
@@ -334,7 +349,7 @@ def scoring_sets(
     *,
     seed: int = 0,
     forged: bool = True,
-    controls: bool = True,
+    controls: Mapping[str, Change] = CONTROLS,
     families: Sequence[str] = (),
 ) -> list[ScoringSet]:
     """Reals, every family of fakes and the controls of one split, all laundered alike.
@@ -345,7 +360,7 @@ def scoring_sets(
         split: `val` or `test`.
         seed: of the synthetic fakes; the same seed gives the same pictures.
         forged: also fakes of `TRAINING_FAMILIES`, forged from the reals here.
-        controls: also the reals under each of `CONTROLS`.
+        controls: name -> what else is done to the reals, each a set of its own.
         families: names that kinds of the index's fakes are gathered under (see `is_of`); what is
             of none is a set of its own.
     """
@@ -359,7 +374,7 @@ def scoring_sets(
         found.setdefault(next((f for f in families if is_of(kind, f)), kind), []).append(index)
     for name in sorted(found):
         sets.append(_scoring_set(name, crops, found[name], 1, spec, seed, _unchanged))
-    for name, change in CONTROLS.items() if controls else ():
+    for name, change in controls.items():
         sets.append(_scoring_set(name, crops, reals, 0, spec, seed, change))
     return sets
 

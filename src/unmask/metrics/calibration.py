@@ -108,18 +108,23 @@ def decision_parameters(
     *,
     fpr: float,
     clear_p: float,
+    parts: Mapping[str, ArrayLike] | None = None,
+    part_fpr: float = 0.02,
 ) -> dict[str, Any]:
     """Everything numeric in a `models.checkpoint.Decision`, from held-out reals and fakes.
 
     `flag` is the smallest score that at most a share `fpr` of the reals reaches under every
-    condition: the worst one decides, and its share is what is reported. `clear` is where the
-    calibrated P(fake) at equal priors falls below `clear_p`, and never above `flag`.
+    condition: the worst one decides, and its share is what is reported. Where there are `parts`, at
+    most a share `part_fpr` of each reaches it, too. `clear` is where the calibrated P(fake) at
+    equal priors falls below `clear_p`, and never above `flag`.
 
     Args:
         real_logits: condition (as they are, blurred, ...) -> (N,).
         fake_logits: (M,).
         real_bands: (R, B) log10 band energies of reals, of all conditions.
         fpr: allowed at `flag`. clear_p: see above.
+        parts: name -> logits of a part of the reals, such as those of one source.
+        part_fpr: allowed of each.
 
     Raises:
         ShapeError: a class or condition is empty, or the bands are not a table.
@@ -134,7 +139,9 @@ def decision_parameters(
     of_bands = band_parameters(real_bands)
     reals = np.concatenate(list(conditions.values()))
     slope, bias = fit_platt(np.r_[reals, fakes], np.r_[np.zeros(len(reals)), np.ones(len(fakes))])
-    flag = min(1.0, max(threshold_at_fpr(sigmoid(v), fpr) for v in conditions.values()))
+    needed = [threshold_at_fpr(sigmoid(v), fpr) for v in conditions.values()]
+    needed += [threshold_at_fpr(sigmoid(v), part_fpr) for v in (parts or {}).values()]
+    flag = min(1.0, max(needed))
     alarms, trials = max(
         ((int((sigmoid(v) >= flag).sum()), len(v)) for v in conditions.values()),
         key=lambda count: count[0] / count[1],

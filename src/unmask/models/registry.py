@@ -115,6 +115,15 @@ _AIRL = (
         pretrained=True,
     ),
     ModelSpec(
+        "airl_lite0",
+        AIRLConfig(rgb="tf_efficientnet_lite0", frequency="channels", fusion="gated"),
+        InputSpec(native_size=192, native_limit=1.35, mean=(0.5,) * 3, std=(0.5,) * 3),
+        "AIRL for a laptop: EfficientNet-Lite0 on the native window, DCT coefficients as channels, "
+        "a learned gate",
+        _PAPER,
+        pretrained=True,
+    ),
+    ModelSpec(
         "airl_small",
         AIRLConfig(rgb="shallow16", frequency="channels", fusion="gated"),
         _TRACES,

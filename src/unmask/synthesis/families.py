@@ -12,8 +12,10 @@ from unmask.errors import ConfigError
 from unmask.synthesis.autoencoder import KINDS, resynthesis
 from unmask.synthesis.autoencoder_swap import PEOPLE, autoencoder_swap
 from unmask.synthesis.blend import Mask, self_blend
+from unmask.synthesis.diffusion import DIFFUSION_KINDS, diffusion
 from unmask.synthesis.inpaint import INPAINTERS, inpaint
 from unmask.synthesis.morph import MORPH_KINDS, morph
+from unmask.synthesis.part_swap import PART_KINDS, part_swap
 from unmask.synthesis.reenact import REENACT_KINDS, reenact
 from unmask.synthesis.retouch import RETOUCHES, retouch
 from unmask.synthesis.shape import Points
@@ -68,12 +70,24 @@ SPECS: dict[str, FamilySpec] = {
         resynthesis,
         kinds=KINDS,
     ),
+    "diffusion": FamilySpec(
+        "the picture or a region of it noised and denoised by a small diffusion model",
+        diffusion,
+        kinds=DIFFUSION_KINDS,
+        source="Meng et al. 2022; Song et al. 2021",
+    ),
     "face_swap": FamilySpec(
         "another person's face warped onto the head, recoloured and blended in",
         face_swap,
         kinds=SWAP_KINDS,
         two_people=True,
         source="Bitouk et al. 2008; Perez et al. 2003",
+    ),
+    "part_swap": FamilySpec(
+        "eyes, nose or mouth of another person put in, as in a photomontage",
+        part_swap,
+        kinds=tuple(PART_KINDS),
+        two_people=True,
     ),
     "reenact": FamilySpec(
         "mouth, eyes and brows moved to another person's or a drawn expression",

@@ -58,16 +58,47 @@ def face_swap(
     kind = drawn_kind(kind, SWAP_KINDS, "face_swap", rng)
     shape = target.image.shape[:2]
     region = hull_alpha(shape, swap_region(target.landmarks, rng))
-    source = fitted(donor, target, factor=_drawn_reduction(target, rng))
+    return grafted(target, donor, region, region, rng, kind, factor=_drawn_reduction(target, rng))
+
+
+def grafted(
+    target: Subject,
+    donor: Subject,
+    region: Alpha,
+    coloured: Alpha,
+    rng: Generator,
+    kind: str,
+    *,
+    factor: float,
+) -> tuple[UInt8Image, Mask]:
+    """Lay a region of the donor's face over the target's: aligned, recoloured, blended in.
+
+    Args:
+        target, donor: `checked`.
+        region: (H, W) float32 over the target's picture, 1 where the donor is to be seen.
+        coloured: likewise, 1 where both faces' colours are measured: on the skin in it.
+        rng: draws the kernel, the colour transfer and the softness of the edge.
+        kind: of `SWAP_KINDS`.
+        factor: how much coarser than the target the donor's part is, up to 1.
+
+    Returns:
+        fake and mask, as `face_swap`.
+
+    Raises:
+        ShapeError: the donor's landmarks lie outside its picture.
+    """
+    shape = target.image.shape[:2]
+    source = fitted(donor, target, factor=factor)
     field = face_map(shape, target.landmarks, source.landmarks)
-    region *= within(field, source.image.shape[:2])
+    seen = within(field, source.image.shape[:2])
+    region, coloured = region * seen, coloured * seen
     if not region.any():
         raise ShapeError("The donor's landmarks lie outside its picture.")
     patch = apply(source.image, field, (cv2.INTER_LINEAR, cv2.INTER_CUBIC)[int(rng.integers(2))])
     draw = float(rng.random())
     if draw < 0.9:
         method = "reinhard" if draw < 0.65 else "histogram"
-        patch = transfer(patch, target.image, _skin(target.landmarks, region), method)
+        patch = transfer(patch, target.image, _skin(target.landmarks, coloured), method)
     unit = pupil_distance(target.landmarks)
     if kind == "poisson":
         patch = poisson_blend(patch, target.image, region > 0, limit=float(rng.uniform(20, 60)))

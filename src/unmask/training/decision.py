@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unmask.metrics.calibration import decision_parameters
 from unmask.models.checkpoint import CLEAR_P, Decision
@@ -13,13 +14,18 @@ from unmask.training.module import Scores
 from unmask.transforms.dct import log_bands
 
 FPR = 0.01
+"""Allowed of all reals under every condition."""
+SOURCE_FPR = 0.02
+"""Allowed of the reals of each source under every condition."""
+LEAST = 50
+"""Sources with fewer reals than this count together: one of 50 is 2%."""
 
 
 def fit_decision_on(scores: Scores, families: Iterable[str]) -> Decision:
     """Thresholds from all validation reals and the fakes of the families that were trained on.
 
-    The reals count as they are and under each control (re-encoded, blurred, grid-shifted): none
-    of these may be flagged more often than `FPR`.
+    The reals count as they are and under each control (re-encoded, blurred, resized, ...): none of
+    these may be flagged more often than `FPR`, and of no source more than `SOURCE_FPR`.
     """
     conditions = [item for _, item in scores.values() if item.label == 0]
     names = sorted(families)
@@ -34,9 +40,26 @@ def fit_decision_on(scores: Scores, families: Iterable[str]) -> Decision:
             bands,
             fpr=FPR,
             clear_p=CLEAR_P,
+            parts=by_source({item.name: scores[item.name] for item in conditions}),
+            part_fpr=SOURCE_FPR,
         ),
         measured_on=f"{len(real.views)} real validation faces ({counts}), JPEG quality 90; the "
-        f"worst of: as they are, {controls}",
+        f"worst of: as they are, {controls}; of no source more than {SOURCE_FPR:.0%}",
         domain=f"validation faces of {', '.join(sorted(set(real.sources)))}; fakes by "
         f"{', '.join(names)}; JPEG quality 90",
     )
+
+
+def by_source(conditions: Scores) -> dict[str, NDArray[np.float64]]:
+    """condition/source -> its logits; sources with fewer than `LEAST` reals together.
+
+    Where even those together are fewer they decide nothing: so few show no rate.
+    """
+    found: dict[str, NDArray[np.float64]] = {}
+    for name, (logits, item) in conditions.items():
+        counts = Counter(item.sources)
+        group = np.array([s if counts[s] >= LEAST else "(others)" for s in item.sources])
+        for source in sorted(set(group.tolist())):
+            if (chosen := group == source).sum() >= LEAST:
+                found[f"{name}/{source}"] = logits[chosen]
+    return found

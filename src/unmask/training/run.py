@@ -23,7 +23,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from unmask.data.crops import Crops, prepare_crops
-from unmask.data.dataset import PairSettings, TrainingPairs, scoring_sets
+from unmask.data.dataset import DAILY, PairSettings, TrainingPairs, scoring_sets
 from unmask.data.items import read_items_with
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import Card, save_checkpoint
@@ -259,8 +259,15 @@ def _feeds(
     decide: bool,
 ) -> tuple[Dataset[Any], Callable[[nn.Module], Scores], InputSpec]:
     """Training pairs, validation scorer, and the input contract with the training window."""
-    families = [] if config.data.forged else list(config.data.families)
-    sets = scoring_sets(crops, spec.input, "val", forged=decide, controls=decide, families=families)
+    forged = config.data.forged
+    sets = scoring_sets(
+        crops,
+        spec.input,
+        "val",
+        forged=decide and forged,
+        controls=DAILY if decide else {},
+        families=[] if forged else list(config.data.families),
+    )
     if not decide:  # nothing but what it is chosen by
         sets = [one for one in sets if one.label == 0 or one.name in config.data.families]
     if isinstance(model, RichNet):
@@ -294,7 +301,8 @@ def _feeds(
 def _fit(
     module: DetectorModule, config: TrainConfig, out: Path, resume: bool, keep_every_epoch: bool
 ) -> dict[str, Any]:
-    """Run the trainer; the state of the best epoch on validation items of trained families."""
+    """Run the trainer; the state of the epoch that is kept, by default the best on validation
+    items of trained families."""
     # two, because `save_last` only saves when the best changes; the best first, so that what
     # `last.ckpt` remembers of it is up to date
     always: dict[str, Any] = {"dirpath": out, "save_top_k": 1, "enable_version_counter": False}
@@ -333,7 +341,8 @@ def _fit(
     trainer.fit(module, val_dataloaders=once, ckpt_path=checkpoint, weights_only=False)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    state = torch.load(keeper.best_model_path, map_location="cpu", weights_only=False)
+    kept = keeper if config.optim.keep == "best" else latest
+    state = torch.load(kept.best_model_path, map_location="cpu", weights_only=False)
     prefix = "model."
     return {
         name.removeprefix(prefix): tensor

@@ -199,7 +199,7 @@ class Work:
             quality=config.data.jpeg_quality,
             own=config.data.own,
         )
-        sets = scoring_sets(self.corpus.crops, spec, VAL, forged=False, controls=False)
+        sets = scoring_sets(self.corpus.crops, spec, VAL, forged=False, controls={})
         return LAEModule(
             model,
             judge,
@@ -323,7 +323,7 @@ def _finish(work: Work, out: Path, first: Done, second: Done) -> Path:
     """Weights with their card and decision, from the result of stage 2."""
     config, spec = work.config, work.config.input()
     model, card = load_lae(out / "stage-2")
-    sets = scoring_sets(work.corpus.crops, spec, VAL, forged=False, controls=True)
+    sets = scoring_sets(work.corpus.crops, spec, VAL, forged=False)
     families = [s.name for s in sets if s.label == 1]
     said = json.loads(config.model_dump_json(exclude={"data": {"indices"}}))
     card = card.model_copy(
