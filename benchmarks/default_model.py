@@ -1,54 +1,46 @@
 """The default model: in family, on families left out of training, and on reals that must pass.
 
-    python benchmarks/default_model.py INDEX.csv --out benchmarks/results/default_model.json
+    unmask synthesize INDEX.csv forged --family all --seed 0
+    python benchmarks/default_model.py forged/index.parquet --fakes stylegan=INDEX.csv \
+        --backbone-weights lite0.safetensors --people london/people.csv \
+        --out benchmarks/results/default_model.json
 
-Trains what is not yet trained in `--runs`: the default model, and one model per family without
-that family. Scores the validation split, on which everything was chosen, and the test split, once.
-With `--install` the default model and its card, with these results in it, go into the package.
+Trains what is not yet trained in `--runs`: the default model, and one model per file of
+`configs/left_out`, without the families named there. Scores the validation split, on which the
+decision was fitted, and the test split. With `--install` the default model and its card, with these
+results in it, go into the package.
 """
 
 from __future__ import annotations
 
+import csv
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from record import ROOT, Record, arguments
-from torch import nn
 
 from unmask.data.crops import Crops, prepare_crops
-from unmask.data.dataset import CONTROLS, scoring_sets
-from unmask.data.items import read_items
+from unmask.data.dataset import DAILY, ScoringSet, scoring_sets
+from unmask.data.items import read_items_with
 from unmask.metrics.bootstrap import bootstrap_interval, wilson
 from unmask.metrics.calibration import brier, expected_calibration_error, sigmoid
 from unmask.metrics.ranking import auc, equal_error_rate, tpr_at_fpr
 from unmask.models.checkpoint import Card, load_checkpoint, read_card, write_card
-from unmask.models.rich import RichNet
 from unmask.training.config import load_config
-from unmask.training.module import Scores, reals_beside
+from unmask.training.module import Scores, reals_beside, score_sets
 from unmask.training.run import train
-from unmask.training.statistics import fixed_scorer
 
 DEFAULT = Path("configs/default.yaml")
 LEFT_OUT = Path("configs/left_out")
 PACKAGED = ROOT / "src/unmask/weights/unmask-default.safetensors"
-
-
-def trained(config: Path, index: Path, runs: Path) -> Path:
-    """Weights of a configuration, trained now unless they are there."""
-    out = runs / config.stem
-    path = out / f"{load_config(config).name}.safetensors"
-    return path if path.is_file() else train(config, out=out, index=index, resume=True)
-
-
-def scorer(weights: Path, crops: Crops, split: str) -> Callable[[nn.Module], Scores]:
-    """Scores one split with any model of the default's architecture; its statistics, which have
-    nothing to learn, are computed once."""
-    model, card = load_checkpoint(weights)
-    assert isinstance(model, RichNet)
-    return fixed_scorer(model, scoring_sets(crops, card.input, split), card.input)
+LEAST = 20
+"""A rate of fewer pictures is "not measured"."""
+SIDES = (0, 230, 260, 10_000)
+"""Crops are counted by their side in pixels, between these."""
 
 
 def ranked(scores: Scores, family: str, beside: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,12 +74,51 @@ def share_flagged(logits: np.ndarray, flag: float) -> dict[str, Any]:
 def alarms(scores: Scores, flag: float) -> dict[str, Any]:
     """How many reals are flagged: as they are, by source, and under each control."""
     logits, real = scores["real"]
-    sources = np.array(real.sources)
     return {
         "all": share_flagged(logits, flag),
-        "by_source": {s: share_flagged(logits[sources == s], flag) for s in sorted(set(sources))},
-        "controls": {name: share_flagged(scores[name][0], flag) for name in CONTROLS},
+        "by_source": by_group(logits, real.sources, flag),
+        "controls": {name: share_flagged(scores[name][0], flag) for name in DAILY},
+        "controls_by_source": {
+            name: by_group(scores[name][0], scores[name][1].sources, flag) for name in DAILY
+        },
     }
+
+
+def by_group(logits: np.ndarray, groups: Sequence[str], flag: float) -> dict[str, Any]:
+    """`share_flagged` of each group."""
+    names = np.array(groups)
+    return {g: share_flagged(logits[names == g], flag) for g in sorted(set(groups))}
+
+
+def groups(
+    scores: Scores, flag: float, sides: Sequence[int], people: Mapping[str, Mapping[str, str]]
+) -> dict[str, Any]:
+    """Reals flagged by the crop's size, and by what the London Set's people say of themselves."""
+    logits, real = scores["real"]
+    size = [
+        next(f"{low} to {high - 1} px" for low, high in pairwise(SIDES)
+             if low <= side < high)
+        for side in sides
+    ]  # fmt: skip
+    found = {"crop_side": by_group(logits, size, flag)}
+    known = [i for i, name in enumerate(real.identities) if name in people]
+    for kind in ("gender", "ethnicity"):
+        said = [people[real.identities[i]][kind] for i in known]
+        rates = by_group(logits[known], said, flag) if known else {}
+        found[kind] = {g: r if r["n"] >= LEAST else f"not measured: {r['n']} pictures"
+                       for g, r in rates.items()}  # fmt: skip
+    return found
+
+
+def read_people(path: Path | None) -> dict[str, dict[str, str]]:
+    """identity of the index -> gender and ethnicity, from the London Set's table."""
+    if path is None:
+        return {}
+    with path.open(encoding="utf-8") as file:
+        return {
+            f"london/{row['face_id']}": {"gender": row["face_gender"], "ethnicity": row["face_eth"]}
+            for row in csv.DictReader(file)
+        }
 
 
 def source_control(scores: Scores) -> dict[str, float]:
@@ -110,44 +141,90 @@ def calibration(scores: Scores, card: Card, families: list[str]) -> dict[str, fl
     return {"ece": expected_calibration_error(labels, p), "brier": brier(labels, p), "n": 2 * n}
 
 
+def scored(weights: Path, sets: Sequence[ScoringSet]) -> tuple[Scores, Card]:
+    """Logits of all sets by a model, and its card."""
+    model, card = load_checkpoint(weights)
+    return score_sets(model, sets, card.input), card
+
+
+def measured(
+    crops: Crops,
+    split: str,
+    weights: Path,
+    left_out: Mapping[str, Path],
+    people: Mapping[str, Mapping[str, str]],
+) -> dict[str, Any]:
+    """Everything of one split."""
+    config = load_config(DEFAULT)
+    families, beside = list(config.data.families), config.data.beside
+    sets = scoring_sets(
+        crops, read_card(weights).input, split, forged=False, controls=DAILY, families=families
+    )
+    scores, card = scored(weights, sets)
+    assert card.decision is not None
+    flag = card.decision.flag
+    unseen: dict[str, Any] = {}
+    for fold, path in left_out.items():
+        other, other_card = scored(path, sets)
+        trained_on = load_config(LEFT_OUT / f"{fold}.yaml").data.families
+        assert other_card.decision is not None
+        for family in families:
+            if family not in trained_on:
+                unseen[family] = {"model": f"without {fold}", **ranked(other, family, beside)}
+    reals = crops.where(lambda item: item.split == split and item.label == 0)
+    sides = [crops.image(index).shape[0] for index in reals]
+    return {
+        "in_family": {
+            name: {**ranked(scores, name, beside),
+                   "flagged": float((sigmoid(scores[name][0]) >= flag).mean())}
+            for name in families
+        },
+        "left_out_family": unseen,
+        "reals_flagged": alarms(scores, flag),
+        "reals_flagged_by_group": groups(scores, flag, sides, people),
+        "source_against_source_auc": source_control(scores),
+        "calibration": calibration(scores, card, families),
+    }  # fmt: skip
+
+
 def main() -> None:
     parser = arguments(__doc__.split("\n")[0])
     parser.add_argument("index", type=Path)
+    parser.add_argument("--fakes", action="append", default=[], metavar="GENERATOR=INDEX")
+    parser.add_argument("--backbone-weights", type=Path)
+    parser.add_argument("--people", type=Path, help="the London Set's table of people")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--install", action="store_true", help="put the model into the package")
     args = parser.parse_args()
     record = Record(seed=0)
-    items = read_items(args.index)
-    crops = prepare_crops(items, args.runs / "cache")
-    config = load_config(DEFAULT)
-    families, beside = list(config.data.families), config.data.beside
-    weights = trained(DEFAULT, args.index, args.runs)
-    results: dict[str, Any] = {"families": families, "splits": {}}
-    unseen_weights = {
-        path.stem: trained(path, args.index, args.runs) for path in sorted(LEFT_OUT.glob("*.yaml"))
+    fakes = {name: Path(path) for name, path in (entry.split("=", 1) for entry in args.fakes)}
+
+    def trained(config: Path) -> Path:
+        """Weights of a configuration, trained now unless they are there."""
+        out = args.runs / config.stem
+        path = out / f"{load_config(config).name}.safetensors"
+        if path.is_file():
+            return path
+        return train(
+            config,
+            out=out,
+            index=args.index,
+            fakes=fakes,
+            backbone_weights=args.backbone_weights,
+            resume=True,
+        )
+
+    weights = trained(DEFAULT)
+    left_out = {path.stem: trained(path) for path in sorted(LEFT_OUT.glob("*.yaml"))}
+    crops = prepare_crops(read_items_with(args.index, fakes), args.runs / "cache")
+    people = read_people(args.people)
+    decision = read_card(weights).decision
+    assert decision is not None
+    results: dict[str, Any] = {
+        "families": list(load_config(DEFAULT).data.families),
+        "splits": {s: measured(crops, s, weights, left_out, people) for s in ("val", "test")},
+        "threshold": {"flag": decision.flag, "clear": decision.clear},
     }
-    for split in ("val", "test"):
-        score = scorer(weights, crops, split)
-        model, card = load_checkpoint(weights)
-        scores = score(model)
-        assert card.decision is not None
-        unseen = {}
-        for family, path in unseen_weights.items():
-            other_model, other_card = load_checkpoint(path)
-            assert other_card.decision is not None
-            other = score(other_model)
-            unseen[family] = {
-                **ranked(other, family, beside),
-                "controls": alarms(other, other_card.decision.flag)["controls"],
-            }
-        results["splits"][split] = {
-            "in_family": {name: ranked(scores, name, beside) for name in families},
-            "left_out_family": unseen,
-            "reals_flagged": alarms(scores, card.decision.flag),
-            "source_against_source_auc": source_control(scores),
-            "calibration": calibration(scores, card, families),
-        }
-    results["threshold"] = {"flag": card.decision.flag, "clear": card.decision.clear}
     record.write(args.out, results)
     if args.install:
         install(weights, results)
@@ -175,7 +252,11 @@ def install(weights: Path, results: dict[str, Any]) -> None:
             f"under the worst of {len(conditions)} conditions: {name.removeprefix('real/')}",
         }
     )
-    metrics = {"command": "python benchmarks/default_model.py INDEX.csv", **results}
+    metrics = {
+        "command": "python benchmarks/default_model.py forged/index.parquet --fakes "
+        "stylegan=INDEX.csv --backbone-weights lite0.safetensors",
+        **results,
+    }
     write_card(PACKAGED, card.model_copy(update={"metrics": metrics, "decision": decision}))
 
 

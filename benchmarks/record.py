@@ -89,9 +89,10 @@ def _command() -> str:
     """The command line, with paths outside the repository reduced to their last part."""
     words = ["python", f"benchmarks/{Path(sys.argv[0]).name}"]
     for word in sys.argv[1:]:
-        path = Path(word).resolve()
-        outside = not path.is_relative_to(ROOT) and ("/" in word)
-        words.append(path.name if outside else word)
+        name, equals, value = word.rpartition("=")  # NAME=PATH, or a path alone
+        path = Path(value).resolve()
+        outside = not path.is_relative_to(ROOT) and ("/" in value)
+        words.append(f"{name}{equals}{path.name}" if outside else word)
     return shlex.join(words)
 
 

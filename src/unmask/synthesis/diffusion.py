@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import Final, cast
 
 import cv2
@@ -119,7 +120,7 @@ def noised_and_denoised(
     first, last = start / 127.5, SIGMAS[0] / 127.5
     levels = [*np.geomspace(first, min(first, last), steps).tolist(), 0.0]
     x = x + first * torch.randn(x.shape, generator=generator)
-    for sigma, following in zip(levels, levels[1:], strict=False):
+    for sigma, following in pairwise(levels):
         noise = model(x, torch.tensor([sigma]))
         clean = x - sigma * noise
         if stochastic and following:

@@ -93,8 +93,8 @@ class OptimConfig(_Section):
     network with `model_options: {attention: regress}` or `gate`; 0 asks for no masks. Each part of
     a batch (`accumulate`) divides by its own number of masks."""
     keep: Literal["best", "last"] = "best"
-    """Which epoch's weights are kept: the best on validation items, or the last, so that those items
-    take no part in the choice and the decision is fitted on pictures held out from it, too."""
+    """Which epoch's weights are kept: the best on validation items, or the last, so that those
+    items take no part in the choice and the decision is fitted on pictures held out from it."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of a running average of the weights, which is what is validated and kept; 0 is off."""
     precision: str = Field("32-true", pattern="^(32-true|bf16-mixed|16-mixed)$")
