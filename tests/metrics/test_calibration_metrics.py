@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,6 +121,19 @@ def test_the_worst_condition_sets_the_flag() -> None:
     assert (numbers["slope"], numbers["bias"]) == fit_platt(logits_, labels)
     with pytest.raises(ShapeError, match=r"'blurred': 0"):
         decision_parameters({"plain": plain, "blurred": []}, fakes, bands, fpr=0.02, clear_p=0.3)
+
+
+def test_no_part_of_the_reals_is_flagged_more_often_than_it_may() -> None:
+    rng = np.random.default_rng(4)
+    archive, phone = rng.normal(-3, 0.5, 900), rng.normal(0, 0.5, 100)
+    whole, fakes, bands = np.r_[archive, phone], rng.normal(2, 1, 300), rng.normal(size=(9, 14))
+    given: dict[str, Any] = {"fpr": 0.1, "clear_p": 0.5}
+    loose = decision_parameters({"plain": whole}, fakes, bands, **given)
+    assert (sigmoid(phone) >= loose["flag"]).mean() > 0.5  # few of all, but most of these
+    parts = {"archive": archive, "phone": phone}
+    strict = decision_parameters({"plain": whole}, fakes, bands, parts=parts, **given)
+    assert strict["flag"] == threshold_at_fpr(sigmoid(phone), 0.02)
+    assert strict["fpr_at_flag"] == 2 / 1000  # what is reported is still that of all
 
 
 def test_ece_in_closed_form() -> None:

@@ -12,11 +12,14 @@ import yaml
 from click.testing import CliRunner
 
 from unmask.apps.cli import app
+from unmask.data.crops import prepare_crops
+from unmask.data.items import read_items
 from unmask.errors import ConfigError
 from unmask.inference.detector import Detector
 from unmask.models.checkpoint import load_checkpoint
+from unmask.training.config import load_config
 from unmask.training.module import DetectorModule
-from unmask.training.run import train
+from unmask.training.run import train, train_on
 
 NETWORK = {"frequency_channels": [8, 8], "fused": 8, "projection": 8}
 FREQUENCY: dict[str, Any] = {
@@ -131,6 +134,33 @@ def test_averaged_weights_are_what_is_kept(index: Path, runs: Path, tmp_path: Pa
     plain = train(config(tmp_path, {**FREQUENCY, "name": "plain"}), out=runs / "plain", index=index)
     one, other = (load_checkpoint(path)[0].state_dict() for path in (averaged, plain))
     assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_weights_are_those_of_the_epoch_that_is_to_be_kept(
+    keep: str, index: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Validation says that the first of two epochs was the better one."""
+    grades = iter([0.9, 0.1])
+    monkeypatch.setattr(
+        "unmask.training.module.family_aucs",
+        lambda *_: dict.fromkeys(FREQUENCY["data"]["families"], next(grades)),
+    )
+    optim = {**FREQUENCY["optim"], "keep": keep}
+    settings = load_config(config(runs, {**FREQUENCY, "name": f"keep-{keep}", "optim": optim}))
+    out = runs / settings.name
+    weights = train_on(
+        settings,
+        prepare_crops(read_items(index), runs / "cache"),
+        out=out,
+        cache=runs / "cache",
+        command="",
+        keep_every_epoch=True,
+    )
+    epoch = {"best": 0, "last": 1}[keep]
+    kept = torch.load(out / f"epochs/epoch={epoch}.ckpt", weights_only=False)["state_dict"]
+    for name, parameter in load_checkpoint(weights)[0].named_parameters():
+        assert torch.equal(parameter, kept[f"model.{name}"].half().float()), name
 
 
 def test_resuming_another_configuration_is_refused(
