@@ -39,6 +39,7 @@ from unmask.training.module import DetectorModule, Scores, score_sets
 from unmask.training.network import build, device_type, starts_from_imagenet, with_window
 from unmask.training.network import sized as sized
 from unmask.training.share import share, synchronised
+from unmask.training.speed import keep_memory
 from unmask.training.statistics import fixed_scorer, training_statistics
 from unmask.transforms.preprocess import InputSpec
 
@@ -144,6 +145,7 @@ def train_on(
     """
     if share().first:
         _check_out(out, config, resume)
+    keep_memory()
     started = time.perf_counter()
     # after the crops: finding faces anew draws random numbers, reading kept ones does not
     L.seed_everything(config.seed, workers=True, verbose=False)
