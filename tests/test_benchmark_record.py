@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-import record  # noqa: E402
+import record
 
 
 @pytest.mark.parametrize(

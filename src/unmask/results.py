@@ -63,7 +63,9 @@ class Calibrated(_Model):
     """The score as a probability, valid only in the domain it was fitted on."""
 
     p_fake: Probability
-    log10_lr: float = Field(description="log10 likelihood ratio, fake to real, at equal priors")
+    log10_lr: float | None = Field(
+        description="log10 likelihood ratio, fake to real; null outside the domain"
+    )
     domain: str
     in_domain: bool
 

@@ -126,6 +126,7 @@ def test_unlike_pictures_are_out_of_domain(
     result = one(make(band_limits=limits), parts.still(parts.picture([parts.level_of(0.95)])))
     assert result.calibrated is not None
     assert result.calibrated.in_domain == in_domain
+    assert (result.calibrated.log10_lr is not None) == in_domain
     assert result.verdict == ("likely_manipulated" if in_domain else "inconclusive")
     assert ("out_of_domain" in result.reasons) != in_domain
 

@@ -50,11 +50,14 @@ def verdict_of(score: float, decision: Decision, *, reliable: bool) -> Verdict:
 
 
 def calibrated(logit: float, decision: Decision, *, in_domain: bool) -> Calibrated:
-    """Probability and log10 likelihood ratio of a logit, at equal priors."""
+    """Probability at equal priors and, inside the domain it was fitted on, log10 likelihood ratio.
+
+    Outside of it nobody knows how probable such a score is for either class.
+    """
     log_odds = decision.slope * logit + decision.bias
     return Calibrated(
         p_fake=float(sigmoid(log_odds)),
-        log10_lr=log_odds / float(np.log(10)),
+        log10_lr=log_odds / float(np.log(10)) if in_domain else None,
         domain=decision.domain,
         in_domain=in_domain,
     )

@@ -82,7 +82,7 @@ def test_a_message_with_advice_replaces_the_general_advice(build) -> None:
 
 @pytest.mark.parametrize("by", ["calibration", "reason"])
 def test_out_of_domain_is_said_once_and_first(build, by: str) -> None:
-    away = Calibrated(p_fake=0.5, log10_lr=0.0, domain="held-out", in_domain=False)
+    away = Calibrated(p_fake=0.5, log10_lr=None, domain="held-out", in_domain=False)
     changes = {"calibrated": away} if by == "calibration" else {"reasons": ["out_of_domain"]}
     result = build.scored(**changes)
     warning = text.domain_warning(result)
@@ -106,6 +106,15 @@ def test_calibrated_puts_the_likelihood_ratio_in_words(build, ratio: float, word
     assert words in said
     assert "held-out reals" in said
     assert text.calibrated(build.scored(calibrated=None)) == "not available for this model"
+
+
+@pytest.mark.parametrize("ratio", [None, 0.9])  # earlier versions recorded one
+def test_no_likelihood_ratio_is_told_outside_the_domain(build, ratio: float | None) -> None:
+    fit = Calibrated(p_fake=0.9, log10_lr=ratio, domain="held-out reals", in_domain=False)
+    said = text.calibrated(build.scored(calibrated=fit))
+    assert "OUT OF DOMAIN" in said
+    assert "times as probable" not in said
+    assert "held-out reals" in said
 
 
 def test_quality_flags_in_words() -> None:

@@ -181,14 +181,19 @@ def calibrated(result: Result) -> str:
     fit = result.calibrated
     if fit is None:
         return "not available for this model"
-    inside = "in domain" if fit.in_domain else "OUT OF DOMAIN, do not rely on it"
+    chance = f"{numbers.score(fit.p_fake)} at equal priors"
+    if fit.log10_lr is None or not fit.in_domain:
+        return (
+            f"{chance}, fitted on {fit.domain}; this input is OUT OF DOMAIN: do not rely on it. No "
+            "likelihood ratio is given outside the domain."
+        )
     ratio = 10.0 ** abs(fit.log10_lr)
     kinds = ("manipulated", "real") if fit.log10_lr >= 0 else ("real", "manipulated")
     times = f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:,.0f}"
     return (
-        f"{numbers.score(fit.p_fake)} at equal priors; log10 likelihood ratio "
-        f"{numbers.level(fit.log10_lr)}: such a score is {times} times as probable for {kinds[0]} "
-        f"faces as for {kinds[1]} ones. Fitted on {fit.domain}; this input is {inside}."
+        f"{chance}; log10 likelihood ratio {numbers.level(fit.log10_lr)}: such a score is {times} "
+        f"times as probable for {kinds[0]} faces as for {kinds[1]} ones. Fitted on {fit.domain}; "
+        "this input is in domain."
     )
 
 
