@@ -8,7 +8,8 @@
 Trains what is not yet trained in `--runs`: the default model, and one model per file of
 `configs/left_out`, without the families named there. Scores the validation split, on which the
 decision was fitted, and the test split. With `--install` the default model and its card, with these
-results in it, go into the package.
+results in it, go into the package. `--config configs/permissive.yaml` does the same for the other
+packaged model, without models of left-out families.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from record import ROOT, Record, arguments
+from record import ROOT, Record, arguments, command
 
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.dataset import DAILY, ScoringSet, scoring_sets
@@ -30,13 +31,13 @@ from unmask.metrics.bootstrap import bootstrap_interval, wilson
 from unmask.metrics.calibration import brier, expected_calibration_error, sigmoid
 from unmask.metrics.ranking import auc, equal_error_rate, tpr_at_fpr
 from unmask.models.checkpoint import Card, load_checkpoint, read_card, write_card
-from unmask.training.config import load_config
+from unmask.training.config import TrainConfig, load_config
 from unmask.training.module import Scores, reals_beside, score_sets
 from unmask.training.run import train
 
 DEFAULT = Path("configs/default.yaml")
 LEFT_OUT = Path("configs/left_out")
-PACKAGED = ROOT / "src/unmask/weights/unmask-default.safetensors"
+PACKAGED = ROOT / "src/unmask/weights"
 LEAST = 20
 """A rate of fewer pictures is "not measured"."""
 SIDES = (0, 230, 260, 10_000)
@@ -148,6 +149,7 @@ def scored(weights: Path, sets: Sequence[ScoringSet]) -> tuple[Scores, Card]:
 
 
 def measured(
+    config: TrainConfig,
     crops: Crops,
     split: str,
     weights: Path,
@@ -155,7 +157,6 @@ def measured(
     people: Mapping[str, Mapping[str, str]],
 ) -> dict[str, Any]:
     """Everything of one split."""
-    config = load_config(DEFAULT)
     families, beside = list(config.data.families), config.data.beside
     sets = scoring_sets(
         crops, read_card(weights).input, split, forged=False, controls=DAILY, families=families
@@ -163,14 +164,17 @@ def measured(
     scores, card = scored(weights, sets)
     assert card.decision is not None
     flag = card.decision.flag
-    unseen: dict[str, Any] = {}
+    unseen: dict[str, Any] = {
+        name: {"model": card.name, **ranked(scores, name, beside)}
+        for name, (_, item) in scores.items()
+        if item.label and name not in families
+    }
     for fold, path in left_out.items():
-        other, other_card = scored(path, sets)
         trained_on = load_config(LEFT_OUT / f"{fold}.yaml").data.families
-        assert other_card.decision is not None
-        for family in families:
-            if family not in trained_on:
-                unseen[family] = {"model": f"without {fold}", **ranked(other, family, beside)}
+        lacking = [family for family in families if family not in trained_on]
+        other, _ = scored(path, [one for one in sets if one.name in ("real", *lacking)])
+        for family in lacking:
+            unseen[family] = {"model": f"without {fold}", **ranked(other, family, beside)}
     reals = crops.where(lambda item: item.split == split and item.label == 0)
     sides = [crops.image(index).shape[0] for index in reals]
     return {
@@ -192,6 +196,7 @@ def main() -> None:
     parser.add_argument("index", type=Path)
     parser.add_argument("--fakes", action="append", default=[], metavar="GENERATOR=INDEX")
     parser.add_argument("--backbone-weights", type=Path)
+    parser.add_argument("--config", type=Path, default=DEFAULT)
     parser.add_argument("--people", type=Path, help="the London Set's table of people")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--install", action="store_true", help="put the model into the package")
@@ -214,15 +219,20 @@ def main() -> None:
             resume=True,
         )
 
-    weights = trained(DEFAULT)
-    left_out = {path.stem: trained(path) for path in sorted(LEFT_OUT.glob("*.yaml"))}
+    config = load_config(args.config)
+    weights = trained(args.config)
+    folds = sorted(LEFT_OUT.glob("*.yaml")) if args.config.resolve() == DEFAULT.resolve() else []
+    left_out = {path.stem: trained(path) for path in folds}
     crops = prepare_crops(read_items_with(args.index, fakes), args.runs / "cache")
     people = read_people(args.people)
     decision = read_card(weights).decision
     assert decision is not None
     results: dict[str, Any] = {
-        "families": list(load_config(DEFAULT).data.families),
-        "splits": {s: measured(crops, s, weights, left_out, people) for s in ("val", "test")},
+        "families": list(config.data.families),
+        "splits": {
+            split: measured(config, crops, split, weights, left_out, people)
+            for split in ("val", "test")
+        },
         "threshold": {"flag": decision.flag, "clear": decision.clear},
     }
     record.write(args.out, results)
@@ -236,8 +246,8 @@ def install(weights: Path, results: dict[str, Any]) -> None:
     The thresholds were fitted on the validation split; the error rate that every result states is
     that of the test split, under the worst condition.
     """
-    PACKAGED.parent.mkdir(exist_ok=True)
-    shutil.copyfile(weights, PACKAGED)
+    packaged = PACKAGED / weights.name
+    shutil.copyfile(weights, packaged)
     card = read_card(weights)
     assert card.decision is not None
     flagged = results["splits"]["test"]["reals_flagged"]
@@ -252,12 +262,8 @@ def install(weights: Path, results: dict[str, Any]) -> None:
             f"under the worst of {len(conditions)} conditions: {name.removeprefix('real/')}",
         }
     )
-    metrics = {
-        "command": "python benchmarks/default_model.py forged/index.parquet --fakes "
-        "stylegan=INDEX.csv --backbone-weights lite0.safetensors",
-        **results,
-    }
-    write_card(PACKAGED, card.model_copy(update={"metrics": metrics, "decision": decision}))
+    changed = {"metrics": {"command": command(), **results}, "decision": decision}
+    write_card(packaged, card.model_copy(update=changed))
 
 
 if __name__ == "__main__":

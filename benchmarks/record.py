@@ -66,7 +66,7 @@ class Record:
 
     def envelope(self) -> dict[str, Any]:
         return {
-            "command": _command(),
+            "command": command(),
             "commit": _git("rev-parse", "HEAD"),
             "uncommitted_changes": bool(_git("status", "--porcelain", "--", "src", "benchmarks")),
             "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started)),
@@ -85,7 +85,7 @@ class Record:
         }
 
 
-def _command() -> str:
+def command() -> str:
     """The command line, with paths outside the repository reduced to their last part."""
     words = ["python", f"benchmarks/{Path(sys.argv[0]).name}"]
     for word in sys.argv[1:]:

@@ -25,4 +25,4 @@ def test_paths_elsewhere_keep_their_last_part(
 ) -> None:
     monkeypatch.chdir(record.ROOT)
     monkeypatch.setattr(sys, "argv", ["benchmarks/x.py", *words])
-    assert record._command() == f"python benchmarks/x.py {shown}"
+    assert record.command() == f"python benchmarks/x.py {shown}"

@@ -33,6 +33,7 @@ FILES = (
     "docs/ablations.md",
     "docs/benchmark.md",
     "docs/data.md",
+    "docs/generalisation.md",
     "docs/lae.md",
     "docs/model-card.md",
     "docs/performance.md",
@@ -65,22 +66,18 @@ def percent(entry: dict[str, Any]) -> str:
     return f"{100 * entry['fpr']:.1f}% ({100 * low:.1f}–{100 * high:.1f}), {entry['n']} pictures"
 
 
-def ranking(split: str = "test") -> str:
+def ranking(split: str = "test", model: str = "default_model") -> str:
     """AUC and detection rate per family, seen and unseen."""
-    measured = results("default_model")["results"]["splits"][split]
+    measured = results(model)["results"]["splits"][split]
+    trained, left_out = measured["in_family"], measured["left_out_family"]
     rows = []
-    for family, seen in measured["in_family"].items():
-        unseen = measured["left_out_family"][family]
-        rows.append(
-            [
-                f"`{family}`",
-                with_interval(seen),
-                f"{100 * seen['tpr_at_1pct_fpr']:.0f}%",
-                with_interval(unseen),
-                f"{100 * unseen['tpr_at_1pct_fpr']:.0f}%",
-                f"{seen['reals']} / {seen['fakes']}",
-            ]
-        )
+    for family in dict.fromkeys([*trained, *left_out]):
+        cells = []
+        for row in (trained.get(family), left_out.get(family)):
+            found = f"{100 * row['tpr_at_1pct_fpr']:.0f}%" if row else "–"
+            cells += [with_interval(row) if row else "–", found]
+        some = trained.get(family) or left_out[family]
+        rows.append([f"`{family}`", *cells, f"{some['reals']} / {some['fakes']}"])
     head = ["fakes", "AUC, trained on", "found", "AUC, left out", "found", "reals / fakes"]
     return table(head, rows)
 
@@ -89,9 +86,9 @@ def ranking_validation() -> str:
     return ranking("val")
 
 
-def false_alarms(split: str = "test") -> str:
+def false_alarms(split: str = "test", model: str = "default_model") -> str:
     """Share of reals flagged, as they are, under the controls and by source."""
-    flagged = results("default_model")["results"]["splits"][split]["reals_flagged"]
+    flagged = results(model)["results"]["splits"][split]["reals_flagged"]
     rows = [["all reals", percent(flagged["all"])]]
     rows += [
         [f"reals, {n.removeprefix('real/')}", percent(v)] for n, v in flagged["controls"].items()
@@ -102,6 +99,53 @@ def false_alarms(split: str = "test") -> str:
 
 def false_alarms_validation() -> str:
     return false_alarms("val")
+
+
+def worst_by_source(split: str = "test") -> str:
+    """Share of each source's reals flagged, clean and under each control."""
+    flagged = results("default_model")["results"]["splits"][split]["reals_flagged"]
+    sources = list(flagged["by_source"])
+    rows = [["as they are", *(percent(flagged["by_source"][s]) for s in sources)]]
+    rows += [
+        [name.removeprefix("real/"), *(percent(found[s]) for s in sources)]
+        for name, found in flagged["controls_by_source"].items()
+    ]
+    return table(["reals", *sources], rows)
+
+
+def by_group(split: str = "test") -> str:
+    """Share of reals flagged by the crop's size and by what people say of themselves."""
+    found = results("default_model")["results"]["splits"][split]["reals_flagged_by_group"]
+    rows = [
+        [kind.replace("_", " "), name, entry if isinstance(entry, str) else percent(entry)]
+        for kind, groups in found.items()
+        for name, entry in groups.items()
+    ]
+    return table(["", "group", "flagged (95% interval)"], rows)
+
+
+def source_control(split: str = "test") -> str:
+    """AUC of each source's reals as if they were fakes, against all other reals."""
+    found = results("default_model")["results"]["splits"][split]["source_against_source_auc"]
+    return table(
+        ["reals of", "AUC against the others"], [[s, f"{v:.3f}"] for s, v in found.items()]
+    )
+
+
+def pretrained() -> str:
+    """AIRL-Lite0 from ImageNet weights beside rich statistics, without the same families."""
+    path = ROOT / "benchmarks/experiments/pretrained.json"
+    trial = json.loads(path.read_text("utf-8"))
+    research = results("research/research")
+    rich = next(row for row in research["candidates"] if row["name"] == "rich")
+    known = {(row["family"], row["part"]): row["auc"] for row in rich["families"]}
+    rows = []
+    for family in sorted(trial["auc"]):
+        left = family in trial["left_out"]
+        before = known[family, "left_out" if left else "trained"]
+        part = "left out" if left else "trained on"
+        rows.append([f"`{family}`", part, f"{before:.2f}", f"{trial['auc'][family]:.2f}"])
+    return table(["family", "", "`rich`", "AIRL-Lite0, ImageNet weights"], rows)
 
 
 def items() -> str:
@@ -289,6 +333,10 @@ MAKERS: dict[str, Callable[[], str]] = {
         ranking_validation,
         false_alarms,
         false_alarms_validation,
+        worst_by_source,
+        by_group,
+        source_control,
+        pretrained,
         items,
         speed,
         readers,
@@ -300,6 +348,10 @@ MAKERS: dict[str, Callable[[], str]] = {
         service_kills,
         service_fuzz,
     )
+}
+MAKERS |= {
+    f"{maker.__name__}_permissive": partial(maker, model="permissive_model")
+    for maker in (ranking, false_alarms)
 }
 MAKERS |= {
     f"{start}{end}": partial(maker, folder)

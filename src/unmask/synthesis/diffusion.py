@@ -116,7 +116,7 @@ def noised_and_denoised(
         face if (width, height) == tuple(size) else cv2.resize(face, size, interpolation=kernel)
     )
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-    x = torch.from_numpy(resized).permute(2, 0, 1)[None].float() / 127.5 - 1
+    x = torch.tensor(resized).permute(2, 0, 1)[None].float() / 127.5 - 1
     first, last = start / 127.5, SIGMAS[0] / 127.5
     levels = [*np.geomspace(first, min(first, last), steps).tolist(), 0.0]
     x = x + first * torch.randn(x.shape, generator=generator)
