@@ -8,8 +8,8 @@
 Trains what is not yet trained in `--runs`: the default model, and one model per file of
 `configs/left_out`, without the families named there. Scores the validation split, on which the
 decision was fitted, and the test split. With `--install` the default model and its card, with these
-results in it, go into the package. `--config configs/permissive.yaml` does the same for the other
-packaged model, without models of left-out families.
+results in it, go into the package. `--config configs/permissive.yaml` measures that model instead,
+without models of left-out families.
 """
 
 from __future__ import annotations

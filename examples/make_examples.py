@@ -27,13 +27,10 @@ from PIL import Image
 from readme import write_readme
 
 from unmask.faces import MTCNNDetector, find_faces
-from unmask.synthesis.blend import self_blend
+from unmask.synthesis.families import Subject, forge
 from unmask.synthesis.shape import Points, dense_landmarks
-from unmask.synthesis.upsample import reupsample
+from unmask.synthesis.upsample import NAMED_UPSAMPLERS
 from unmask.types import Frame, UInt8Image
-
-Picture = tuple[UInt8Image, Points]
-"""(H, W, 3) uint8 RGB, and the face's (189, 2) landmarks in it."""
 
 LONDON_SIDE = 512
 JPEG = {"quality": 95, "subsampling": "4:2:0"}
@@ -53,6 +50,7 @@ class Item:
         family: of the forgery; empty for the others.
         person: identity in the source, e.g. `london/003`; empty for a drawn picture.
         about: what it is, for the README.
+        donor: of a swap, the identity in the same source whose face is seen.
     """
 
     file: str
@@ -60,6 +58,7 @@ class Item:
     family: str
     person: str
     about: str
+    donor: str = ""
 
 
 STILLS = (
@@ -82,6 +81,37 @@ STILLS = (
         "zero_insertion",
         "london/007",
         "reduced and rebuilt by zero insertion (transposed convolution), 512 px",
+    ),
+    Item(
+        "fake_swap_london_1.jpg",
+        "fake",
+        "face_swap",
+        "london/016",
+        "face of london/019 put on, 512 px",
+        "london/019",
+    ),
+    Item(
+        "fake_swap_london_2.jpg",
+        "fake",
+        "face_swap",
+        "london/021",
+        "face of london/025 put on, 512 px",
+        "london/025",
+    ),
+    Item(
+        "fake_parts_london.jpg",
+        "fake",
+        "part_swap",
+        "london/027",
+        "parts of the face of london/025 put in, 512 px",
+        "london/025",
+    ),
+    Item(
+        "fake_diffusion_congress.jpg",
+        "fake",
+        "diffusion",
+        "congress/B000668",
+        "noised and denoised by a small diffusion model",
     ),
 )
 CLIPS = (
@@ -112,9 +142,9 @@ def main() -> None:
     for item in STILLS:
         (given.out / item.file).write_bytes(as_jpeg(still(item, roots)))
     for item in CLIPS:
-        write_clip(given.out / item.file, clip_frames(item, read(item, roots)))
+        write_clip(given.out / item.file, clip_frames(item, read(item.person, roots)))
     (given.out / NO_FACE.file).write_bytes(as_jpeg(landscape(480, 640)))
-    whole = as_jpeg(read(TRUNCATED, roots))
+    whole = as_jpeg(read(TRUNCATED.person, roots))
     (given.out / TRUNCATED.file).write_bytes(whole[: len(whole) * 6 // 10])
     rows = [row(item, given.out) for item in (*STILLS, *CLIPS, NO_FACE, TRUNCATED)]
     with (given.out / "items.csv").open("w", newline="", encoding="utf-8") as file:
@@ -138,21 +168,35 @@ def row(item: Item, folder: Path) -> dict[str, str]:
     }
 
 
-def read(item: Item, roots: dict[str, Path]) -> UInt8Image:
-    """The source picture of an item, (H, W, 3) uint8 RGB."""
-    source, _, person = item.person.partition("/")
-    name = f"{person}_03.jpg" if source == "london" else f"{person}.jpg"
-    with Image.open(roots[source] / name) as image:
+def read(person: str, roots: dict[str, Path]) -> UInt8Image:
+    """The source picture of a person, (H, W, 3) uint8 RGB."""
+    source, _, name = person.partition("/")
+    file = f"{name}_03.jpg" if source == "london" else f"{name}.jpg"
+    with Image.open(roots[source] / file) as image:
         return np.asarray(image.convert("RGB"))
 
 
-def still(item: Item, roots: dict[str, Path]) -> UInt8Image:
-    """A still before its final encoding: reals and forgeries are resized alike."""
-    image = read(item, roots)
-    if item.person.startswith("london"):
+def resized(person: str, roots: dict[str, Path]) -> UInt8Image:
+    """A person's picture at the size of the stills: reals and forgeries alike."""
+    image = read(person, roots)
+    if person.startswith("london"):
         size = (LONDON_SIDE, LONDON_SIDE)
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return image if item.label == "real" else first_forgery((image, landmarks(image)), item.family)
+    return image
+
+
+def still(item: Item, roots: dict[str, Path]) -> UInt8Image:
+    """A still before its final encoding."""
+    image = resized(item.person, roots)
+    if item.label == "real":
+        return image
+    donor = subject(resized(item.donor, roots), item.donor) if item.donor else None
+    return first_forgery(subject(image, item.person), item.family, donor)
+
+
+def subject(image: UInt8Image, person: str) -> Subject:
+    """A picture with the landmarks of its one face."""
+    return Subject(image, landmarks(image), person)
 
 
 def landmarks(image: UInt8Image) -> Points:
@@ -163,26 +207,27 @@ def landmarks(image: UInt8Image) -> Points:
     return dense_landmarks(faces[0].landmarks)
 
 
-def forge(picture: Picture, family: str, seed: int) -> tuple[UInt8Image, NDArray[np.bool_]]:
-    rng = np.random.default_rng(seed)
-    if family == "self_blend":
-        return self_blend(*picture, rng)
-    return reupsample(*picture, rng, family)
+def forged(
+    face: Subject, family: str, seed: int, donor: Subject | None = None
+) -> tuple[UInt8Image, NDArray[np.bool_]]:
+    """One draw of a family; of a fixed kernel's name, of re-upsampling by it."""
+    name = f"reupsample-{family}" if family in NAMED_UPSAMPLERS else family
+    return forge(name, face, np.random.default_rng(seed), [donor] if donor else [])
 
 
-def first_seed(picture: Picture, family: str) -> int:
+def first_seed(face: Subject, family: str, donor: Subject | None = None) -> int:
     """The first seed whose forgery changes the face, and for re-upsampling the whole picture."""
     seed = 0
     while True:
-        fake, mask = forge(picture, family, seed)
-        change = np.abs(fake.astype(int) - picture[0])[mask].mean()
-        if change >= CHANGE and (family == "self_blend" or mask.all()):
+        fake, mask = forged(face, family, seed, donor)
+        change = np.abs(fake.astype(int) - face.image)[mask].mean()
+        if change >= CHANGE and (family not in NAMED_UPSAMPLERS or mask.all()):
             return seed
         seed += 1
 
 
-def first_forgery(picture: Picture, family: str) -> UInt8Image:
-    return forge(picture, family, first_seed(picture, family))[0]
+def first_forgery(face: Subject, family: str, donor: Subject | None = None) -> UInt8Image:
+    return forged(face, family, first_seed(face, family, donor), donor)[0]
 
 
 def clip_frames(item: Item, image: UInt8Image) -> Iterator[UInt8Image]:
@@ -200,9 +245,9 @@ def clip_frames(item: Item, image: UInt8Image) -> Iterator[UInt8Image]:
         noisy = moved * drift + noise.normal(0, 1.5, moved.shape)
         frame = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
         if item.label == "fake":
-            picture = frame, points @ matrix[:, :2].T + matrix[:, 2]
-            seed = first_seed(picture, item.family) if seed is None else seed
-            frame = forge(picture, item.family, seed)[0]
+            face = Subject(frame, points @ matrix[:, :2].T + matrix[:, 2], item.person)
+            seed = first_seed(face, item.family) if seed is None else seed
+            frame = forged(face, item.family, seed)[0]
         yield frame
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 HEAD = """# Examples
 
-A dozen small items to try `unmask` on: four real portraits, two forgeries of each of two families,
-a real and a forged clip, a picture without a face and a damaged file.
+Small items to try `unmask` on: four real portraits, eight forgeries of five families, a real and a
+forged clip, a picture without a face and a damaged file.
 
     unmask scan examples --report report.html
 
@@ -28,7 +28,7 @@ people belong to the part of the data that the packaged model was not trained, s
 calibrated on (split `test`). They were taken in the order of their numbers, and no item was chosen
 or left out for what a model says about it: a verdict here may be wrong.
 
-A dozen items measure nothing. The model card has the error rates.
+So few items measure nothing. The model card has the error rates.
 
 ## Attribution
 

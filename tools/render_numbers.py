@@ -66,9 +66,9 @@ def percent(entry: dict[str, Any]) -> str:
     return f"{100 * entry['fpr']:.1f}% ({100 * low:.1f}–{100 * high:.1f}), {entry['n']} pictures"
 
 
-def ranking(split: str = "test", model: str = "default_model") -> str:
+def ranking(split: str = "test") -> str:
     """AUC and detection rate per family, seen and unseen."""
-    measured = results(model)["results"]["splits"][split]
+    measured = results("default_model")["results"]["splits"][split]
     trained, left_out = measured["in_family"], measured["left_out_family"]
     rows = []
     for family in dict.fromkeys([*trained, *left_out]):
@@ -86,9 +86,9 @@ def ranking_validation() -> str:
     return ranking("val")
 
 
-def false_alarms(split: str = "test", model: str = "default_model") -> str:
+def false_alarms(split: str = "test") -> str:
     """Share of reals flagged, as they are, under the controls and by source."""
-    flagged = results(model)["results"]["splits"][split]["reals_flagged"]
+    flagged = results("default_model")["results"]["splits"][split]["reals_flagged"]
     rows = [["all reals", percent(flagged["all"])]]
     rows += [
         [f"reals, {n.removeprefix('real/')}", percent(v)] for n, v in flagged["controls"].items()
@@ -348,10 +348,6 @@ MAKERS: dict[str, Callable[[], str]] = {
         service_kills,
         service_fuzz,
     )
-}
-MAKERS |= {
-    f"{maker.__name__}_permissive": partial(maker, model="permissive_model")
-    for maker in (ranking, false_alarms)
 }
 MAKERS |= {
     f"{start}{end}": partial(maker, folder)
