@@ -44,6 +44,13 @@ def judged(net: nn.Module, x: Tensor) -> Tensor:
     return net(torch.cat([x - 0.5, 4 * highpass(x)], 1))
 
 
+def training_faces(index: Path, sources: list[str]) -> list[np.ndarray]:
+    """The training reals of some sources, each (H, W, 3) uint8 RGB."""
+    items = read_items(index)
+    chosen = [i for i in items if i.label == 0 and i.split == "train" and i.source in sources]
+    return [cv2.imread(str(item.path))[..., ::-1] for item in chosen]
+
+
 def patches(faces: list[np.ndarray], rng: np.random.Generator) -> Tensor:
     batch = []
     for _ in range(BATCH):
@@ -104,9 +111,7 @@ def main() -> None:
     parser.add_argument("--sources", nargs="+", default=["london", "congress"])
     args = parser.parse_args()
     torch.set_num_threads(1)
-    items = read_items(args.index)
-    chosen = [i for i in items if i.label == 0 and i.split == "train" and i.source in args.sources]
-    faces = [cv2.imread(str(item.path))[..., ::-1] for item in chosen]
+    faces = training_faces(args.index, args.sources)
     args.out.mkdir(parents=True, exist_ok=True)
     report = []
     for kind in KINDS:

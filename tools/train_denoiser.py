@@ -13,15 +13,13 @@ import argparse
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
-from train_autoencoders import patches
+from train_autoencoders import patches, training_faces
 
-from unmask.data.items import read_items
 from unmask.synthesis.diffusion import SIGMAS, Denoiser
 
 
@@ -50,9 +48,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
-    items = read_items(args.index)
-    chosen = [i for i in items if i.label == 0 and i.split == "train" and i.source in args.sources]
-    faces = [cv2.imread(str(item.path))[..., ::-1] for item in chosen]
+    faces = training_faces(args.index, args.sources)
     model = Denoiser()
     optimiser = torch.optim.Adam(model.parameters(), 1e-3)
     low, high = (float(np.log(s / 127.5)) for s in SIGMAS)
