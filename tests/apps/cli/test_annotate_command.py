@@ -318,7 +318,11 @@ def test_the_margin_is_to_the_threshold_of_the_card(flag: float | None, logit: f
 
 
 def test_a_network_without_channels_is_refused_before_any_work(index: Path, tmp_path: Path) -> None:
-    words = ("--out", tmp_path / "s", "--model", "unmask-default", "--device", "cpu")
+    spec, weights = model_spec("rich"), tmp_path / "rich.safetensors"
+    config = spec.config.model_dump(mode="json")
+    card = Card(name="rich", architecture="rich", config=config, input=spec.input)
+    save_checkpoint(weights, spec.create(), card)
+    words = ("--out", tmp_path / "s", "--model", weights, "--device", "cpu")
     done = run("select", index, *words, "--budget", 2)
     assert done.exit_code == 2
     assert "has no channels of a feature map" in done.stderr
