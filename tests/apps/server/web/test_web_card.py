@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ def test_the_curve_is_the_calibration_of_results() -> None:
     decision = card["decision"]
     middle = next(point for point in view.curve.points if point[0] == 0.5)
     assert middle[1] == pytest.approx(float(sigmoid(decision["bias"])))
-    assert view.curve.points[0][1] < 0.001
+    lowest = decision["slope"] * math.log(0.001 / 0.999) + decision["bias"]  # a score of 0.001
+    assert view.curve.points[0][1] == pytest.approx(float(sigmoid(lowest)))
     assert view.curve.flag == view.curve.x.at(decision["flag"])
 
 

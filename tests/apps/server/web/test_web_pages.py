@@ -12,6 +12,7 @@ import pytest
 
 from unmask.apps.report import text
 from unmask.apps.server.web import words
+from unmask.apps.server.web.card import read_model_card
 from unmask.results import Result
 
 if TYPE_CHECKING:
@@ -258,7 +259,11 @@ def test_login_leads_only_inside(open_page: Callable[..., Page], given: str, use
 
 def test_model_page_tells_failures_rates_and_curve(open_page: Callable[..., Page]) -> None:
     page = open_page("/model")
-    assert "ranked little better than by chance" in page.text
-    assert "2.6% (95% CI 1.6–4.3%)" in page.text
-    assert "0.816 (0.793–0.841)" in page.text
+    card = read_model_card("unmask-default")
+    assert all(failure in page.text for failure in card["limitations"])
+    low, high = (f"{100 * share:.1f}" for share in card["decision"]["ci95"])
+    assert f"{100 * card['decision']['fpr_at_flag']:.1f}% (95% CI {low}–{high}%)" in page.text
+    blend = card["metrics"]["splits"]["test"]["in_family"]["self_blend"]
+    low, high = (f"{value:.3f}" for value in blend["ci95"])
+    assert f"{blend['auc']:.3f} ({low}–{high})" in page.text
     assert words.MODEL["curve_table"] in page.text
