@@ -20,8 +20,9 @@ from unmask.data.softness import equalise, soften
 from unmask.errors import ConfigError, DatasetError
 from unmask.synthesis.families import TRAINING_FAMILIES, Family
 from unmask.synthesis.shape import dense_landmarks
-from unmask.transforms.perturb import LaunderingPolicy, gaussian_blur, grid_shift, jpeg, resize
+from unmask.transforms.perturb import LaunderingPolicy, gaussian_blur, grid_shift, jpeg
 from unmask.transforms.preprocess import InputSpec, Views, mask_view, to_views
+from unmask.transforms.scale import rescale
 from unmask.types import FloatArray, UInt8Image
 
 LARGE = 320
@@ -330,16 +331,10 @@ DAILY: dict[str, Change] = {
     **CONTROLS,
     "real/quality-50": lambda image, points, rng: jpeg(image, 50),
     "real/quality-95": lambda image, points, rng: jpeg(image, 95, phase=(3, 5)),
-    "real/reduced": lambda image, points, rng: scaled(image, 0.6),
-    "real/enlarged": lambda image, points, rng: scaled(image, 1.5),
+    "real/reduced": lambda image, points, rng: rescale(image, 0.6, "area"),
+    "real/enlarged": lambda image, points, rng: rescale(image, 1.5, "bicubic"),
 }
 """`CONTROLS`, and more of what reals go through every day: what thresholds are fitted under."""
-
-
-def scaled(image: UInt8Image, factor: float) -> UInt8Image:
-    """The picture at `factor` times its size: averaged over areas, or bicubic."""
-    side = max(16, round(image.shape[0] * factor))
-    return resize(image, side, side, "area" if factor < 1 else "bicubic")
 
 
 def scoring_sets(

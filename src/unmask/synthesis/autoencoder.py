@@ -10,7 +10,6 @@ forgeries carry quite the same trace.
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 from typing import cast
 
 import cv2
@@ -18,10 +17,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.random import Generator
-from safetensors.torch import load
 from torch import Tensor, nn
 
 from unmask.synthesis.blend import Mask, composite
+from unmask.synthesis.packaged import with_weights
 from unmask.synthesis.shape import Points
 from unmask.synthesis.upsample import region_alpha
 from unmask.types import UInt8Image, check_rgb
@@ -84,10 +83,7 @@ class Autoencoder(nn.Module):
 @cache
 def pretrained(kind: str) -> Autoencoder:
     """The packaged autoencoder of one kind, in eval mode."""
-    data = resources.files("unmask.synthesis").joinpath(f"weights/{kind}.safetensors").read_bytes()
-    model = Autoencoder(kind)
-    model.load_state_dict({name: tensor.float() for name, tensor in load(data).items()})
-    return model.eval().requires_grad_(False)
+    return with_weights(Autoencoder(kind), kind)
 
 
 def _jittered(model: Autoencoder, amount: float, rng: Generator) -> dict[str, Tensor]:

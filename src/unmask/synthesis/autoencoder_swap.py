@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib import resources
 from itertools import pairwise
 from typing import Final, cast
 
@@ -24,12 +23,12 @@ import torch
 import torch.nn.functional as F
 from numpy.random import Generator
 from numpy.typing import NDArray
-from safetensors.torch import load
 from torch import Tensor, nn
 
 from unmask.errors import ConfigError
 from unmask.faces.align import invert, similarity
 from unmask.synthesis.blend import Alpha, Mask, composite, hull_alpha
+from unmask.synthesis.packaged import with_weights
 from unmask.synthesis.shape import BROWS, FIVE, HULLS, MOUTH, Points, mean_shape
 from unmask.types import UInt8Image, check_rgb
 
@@ -111,13 +110,7 @@ class Decoder(nn.Module):
 @cache
 def pretrained(person: str) -> tuple[Encoder, Decoder]:
     """The packaged encoder and one person's decoder, in eval mode."""
-    encoder, decoder = Encoder(), Decoder()
-    folder = resources.files("unmask.synthesis").joinpath("weights")
-    for model, name in ((encoder, "swap_encoder"), (decoder, f"swap_{person}")):
-        tensors = load(folder.joinpath(f"{name}.safetensors").read_bytes())
-        model.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
-        model.eval().requires_grad_(False)
-    return encoder, decoder
+    return with_weights(Encoder(), "swap_encoder"), with_weights(Decoder(), f"swap_{person}")
 
 
 def aligning(landmarks: Points, side: int = SIDE, reach: float = REACH) -> NDArray[np.float64]:

@@ -12,7 +12,6 @@ permissive part of the data only (London Set, Congress): `tools/train_denoiser.p
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 from itertools import pairwise
 from typing import Final, cast
 
@@ -21,10 +20,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.random import Generator
-from safetensors.torch import load
 from torch import Tensor, nn
 
 from unmask.synthesis.blend import Mask, composite
+from unmask.synthesis.packaged import with_weights
 from unmask.synthesis.shape import Points
 from unmask.synthesis.subject import drawn_kind
 from unmask.synthesis.upsample import region_alpha
@@ -84,10 +83,7 @@ class Denoiser(nn.Module):
 @cache
 def pretrained() -> Denoiser:
     """The packaged network, in eval mode."""
-    data = resources.files("unmask.synthesis").joinpath("weights/denoiser.safetensors").read_bytes()
-    model = Denoiser()
-    model.load_state_dict({name: tensor.float() for name, tensor in load(data).items()})
-    return model.eval().requires_grad_(False)
+    return with_weights(Denoiser(), "denoiser")
 
 
 @torch.inference_mode()
