@@ -175,7 +175,7 @@ class Fuzz:
                 else:
                     jobs.finish(claim, RESULT)
         if batches:
-            return [jobs.open_batch(owner=self._owner).id for _ in range(5)]
+            return [jobs.open_batch(owner=self._owner)[0].id for _ in range(5)]
         return [job.id for job in jobs.jobs(owner=self._owner, limit=20)] or [new_id()]
 
     def _make_evidence(self, claim: Claim) -> None:

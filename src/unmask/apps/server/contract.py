@@ -141,8 +141,34 @@ class JobStore(Protocol):
         """
         ...
 
-    def open_batch(self, *, owner: str) -> Batch:
-        """A new batch without jobs."""
+    def open_batch(
+        self,
+        uploads: Sequence[Upload] = (),
+        *,
+        owner: str,
+        key: str | None = None,
+        max_frames: int | None = None,
+        evidence: bool = False,
+    ) -> tuple[Batch, bool]:
+        """Queue uploads as a batch, all of them or none, once per `key` of this owner.
+
+        The files are the store's or the caller's as with `submit`.
+
+        Args:
+            uploads: in their order; none where jobs are submitted to the batch later.
+            key: of idempotency, apart from those of `submit`. The same key with the same contents,
+                names, order and `max_frames` gives the earlier batch as it stands, until it is
+                deleted or all of its jobs have expired (without jobs: once the retention is over).
+            evidence: make the evidence of each job as soon as it is done.
+
+        Returns:
+            The batch, and whether it is new.
+
+        Raises:
+            QueueFull: with these, more jobs would be queued than may be.
+            KeyReused: the key came with other uploads.
+            ValueError: as `submit`.
+        """
         ...
 
     def batch(self, id: str, *, owner: str | None) -> Batch | None:

@@ -231,7 +231,7 @@ class QueueFull(UnmaskError):  # noqa: N818 (a state of the service, not a fault
 
 
 class KeyReused(UnmaskError):  # noqa: N818 (the client's doing)
-    """An Idempotency-Key came again with another file, name or number of frames."""
+    """An Idempotency-Key came again with other files, names or another number of frames."""
 
     def __init__(self) -> None:
         super().__init__(

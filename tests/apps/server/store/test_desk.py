@@ -47,7 +47,7 @@ def test_jobs_come_newest_first_in_pages(bench: Any) -> None:
 
 
 def test_a_batchs_jobs_come_in_the_order_of_submission(bench: Any) -> None:
-    batch = bench.jobs.open_batch(owner="ann").id
+    batch = bench.jobs.open_batch(owner="ann")[0].id
     ids = [bench.submit(batch=batch).id for _ in range(3)]
     bench.submit()
     assert [job.id for job in bench.jobs.jobs(owner="ann", batch=batch)] == ids
@@ -56,7 +56,7 @@ def test_a_batchs_jobs_come_in_the_order_of_submission(bench: Any) -> None:
 
 
 def test_a_batch_counts_its_jobs(bench: Any) -> None:
-    empty = bench.jobs.open_batch(owner="ann")
+    empty = bench.jobs.open_batch(owner="ann")[0]
     assert (empty.jobs, set(empty.by_state)) == (0, set(STATES))
     assert bench.jobs.batch(empty.id, owner="ann") == empty
     assert bench.jobs.batch(empty.id, owner="bob") is None
@@ -68,7 +68,7 @@ def test_a_batch_counts_its_jobs(bench: Any) -> None:
 
 
 def test_a_batch_goes_with_its_jobs_and_their_files(bench: Any) -> None:
-    batch = bench.jobs.open_batch(owner="ann").id
+    batch = bench.jobs.open_batch(owner="ann")[0].id
     jobs = [bench.submit(batch=batch) for _ in range(2)]
     other = bench.submit()
     claim = bench.claim()

@@ -149,7 +149,7 @@ def test_one_key_many_times_at_once_is_one_job(bench: Any) -> None:
 
 
 def test_a_batch_must_be_the_owners(bench: Any) -> None:
-    batch = bench.jobs.open_batch(owner="ann")
+    batch = bench.jobs.open_batch(owner="ann")[0]
     assert bench.submit(batch=batch.id).batch == batch.id
     for owner, id in (("bob", batch.id), ("ann", "0" * 32), ("ann", "nul\0")):
         with pytest.raises(BatchUnknown):

@@ -86,7 +86,7 @@ def test_evidence_that_is_late_for_an_expired_job_is_refused(bench: Any) -> None
 
 
 def test_rows_go_long_after_the_files(bench: Any) -> None:
-    job = bench.done(batch=bench.jobs.open_batch(owner="ann").id)
+    job = bench.done(batch=bench.jobs.open_batch(owner="ann")[0].id)
     bench.jobs.sweep(job.expires)
     assert bench.jobs.sweep(job.expires + FORGET_JOB / 2).removed == 0
     assert bench.jobs.sweep(job.expires + FORGET_JOB).removed == 1
@@ -96,8 +96,8 @@ def test_rows_go_long_after_the_files(bench: Any) -> None:
 
 
 def test_an_empty_batch_stays_as_long_as_a_job_would(bench: Any) -> None:
-    batch = bench.jobs.open_batch(owner="ann")
-    used = bench.jobs.open_batch(owner="ann")
+    batch = bench.jobs.open_batch(owner="ann")[0]
+    used = bench.jobs.open_batch(owner="ann")[0]
     bench.submit(batch=used.id)
     life = timedelta(seconds=bench.settings.retention_s) + FORGET_JOB
     bench.jobs.sweep(batch.created + life - timedelta(seconds=1))

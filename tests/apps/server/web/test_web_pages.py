@@ -79,7 +79,7 @@ def every_page(desk: Desk, scored: Callable[..., Result], unscored: Any) -> list
     clip = desk.done("c.mp4", format="mp4", times=(0.5, 1.0, 2.0))
     still = desk.done(HOSTILE)
     none = desk.done("n.jpg", result=unscored("n.jpg"))
-    batch = desk.store.jobs.open_batch(owner="local")
+    batch = desk.store.jobs.open_batch(owner="local")[0]
     desk.done("b.jpg", batch=batch.id)
     waiting = desk.submit("w.jpg", batch=batch.id)
     fixed = ["/", "/model", "/annotate", "/login", "/forbidden?scope=read", "/jobs/" + "0" * 32]
@@ -207,7 +207,7 @@ def test_what_was_not_scored_says_why(
 
 
 def test_a_batch_lists_its_files_in_order(desk: Desk, open_page: Callable[..., Page]) -> None:
-    batch = desk.store.jobs.open_batch(owner="local")
+    batch = desk.store.jobs.open_batch(owner="local")[0]
     desk.done("z.jpg", batch=batch.id)
     desk.submit("a.jpg", batch=batch.id)
     desk.done("elsewhere.jpg")

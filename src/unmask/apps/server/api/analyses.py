@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -27,7 +29,7 @@ Key = Annotated[
         min_length=1,
         max_length=255,
         pattern="^[!-~]+$",
-        description="The same key with the same file gives the first analysis again.",
+        description="The same key with the same content gives the first answer's one again.",
     ),
 ]
 EARLY_WAIT_S = 10
@@ -211,8 +213,19 @@ async def hand_over(
         del form.uploads[0]  # in the same thread: a cancelled request must not delete it
         return found
 
-    try:
+    with refusals_named(service):
         return await run_in_threadpool(submit)
+
+
+@contextmanager
+def refusals_named(service: Service) -> Iterator[None]:
+    """What the store refuses, as problems.
+
+    Raises:
+        ProblemError: 404 no such batch, 409 the key was used, 429 the queue is full.
+    """
+    try:
+        yield
     except QueueFull as error:
         raise _queue_full(service, error.retry_after) from error
     except KeyReused as error:
@@ -250,7 +263,7 @@ def _queue_full(service: Service, wait: int) -> ProblemError:
     limit = service.settings.queue_limit
     return ProblemError(
         "queue-full",
-        f"{limit} analyses are waiting. Send it again in {wait} s.",
+        f"Of {limit} places for waiting analyses too few are free. Send it again in {wait} s.",
         headers={"Retry-After": str(wait)},
     )
 

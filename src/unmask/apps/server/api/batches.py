@@ -17,16 +17,17 @@ from unmask.apps.server.api.analyses import (
     KNOWN,
     LOCATION,
     UPLOAD,
+    Key,
     batch_not_found,
     check_room,
     form_schema,
-    hand_over,
+    refusals_named,
 )
 from unmask.apps.server.api.callers import Caller, Reader, Submitter
 from unmask.apps.server.api.parts import is_multipart
 from unmask.apps.server.api.problem import ProblemError, responses
 from unmask.apps.server.api.service import Service, service_of
-from unmask.apps.server.api.uploads import Form, received_form, writing
+from unmask.apps.server.api.uploads import Form, invalid, received_form, writing
 from unmask.apps.server.contract import Batch
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
@@ -54,24 +55,28 @@ FILES = {
     openapi_extra=form_schema(FILES, []),
     responses={
         202: {"description": "Opened", "headers": LOCATION},
-        **responses(*KNOWN, *BROKEN, *UPLOAD, "not-found"),
+        **responses(*KNOWN, *BROKEN, *UPLOAD, "key-reused"),
     },
 )
-async def open_batch(request: Request, response: Response, caller: Submitter) -> bodies.BatchState:
+async def open_batch(
+    request: Request,
+    response: Response,
+    caller: Submitter,
+    idempotency_key: Key = None,
+) -> bodies.BatchState:
     """Of the files in the form, or empty without a form.
 
     All files are taken or none: where one is refused, the whole request is, and says which.
     """
     service = service_of(request)
     if is_multipart(request):
-        await check_room(service)
+        if idempotency_key is None:  # with a key an earlier batch may answer
+            await check_room(service)
         async with received_form(request, service, part="files", most_files=MOST_FILES) as form:
-            batch = await _fill(service, caller, form)
+            batch = await _open(service, caller, form, idempotency_key)
     else:
         await _nothing_sent(request)
-        batch = await run_in_threadpool(service.store.jobs.open_batch, owner=caller.owner)
-    outcome = f"{batch.jobs} queued"
-    await service.audit(caller.owner, "open batch", batch.id, outcome, caller.address)
+        batch = await _open(service, caller, Form(), idempotency_key)
     response.headers["Location"] = f"/v1/batches/{batch.id}"
     return bodies.batch_state(batch)
 
@@ -137,21 +142,40 @@ async def delete(request: Request, caller: Submitter, id: BatchId) -> None:
     await service.audit(caller.owner, "delete batch", id, "deleted", caller.address)
 
 
-async def _fill(service: Service, caller: Caller, form: Form) -> Batch:
-    """A batch of the files of a form; where one cannot be queued, nothing stays."""
-    jobs = service.store.jobs
-    batch = await run_in_threadpool(jobs.open_batch, owner=caller.owner)
-    try:
-        while form.uploads:
-            job, _ = await hand_over(service, caller, form, batch=batch.id, key=None)
-            await service.audit(caller.owner, "submit", job.id, "queued", caller.address)
-    except BaseException:
-        await run_in_threadpool(jobs.delete_batch, batch.id, owner=caller.owner)
-        raise
-    filled = await run_in_threadpool(jobs.batch, batch.id, owner=caller.owner)
-    if filled is None:  # deleted by its owner in between
-        raise batch_not_found()
-    return filled
+async def _open(service: Service, caller: Caller, form: Form, key: str | None) -> Batch:
+    """A batch of the files of a form, which from then on are the store's, or the earlier one.
+
+    Raises:
+        ProblemError: 409 the key was used, 422 more files than may ever wait, 429 the queue is
+            full.
+    """
+    most = service.settings.queue_limit
+    if len(form.uploads) > most:
+        raise invalid(
+            "files",
+            f"are more than the {most} that may wait: send fewer, or open an empty batch and add "
+            "them one by one",
+        )
+    ids = [upload.path.parent.name for upload in form.uploads]
+
+    def submit() -> tuple[Batch, bool]:
+        found = service.store.jobs.open_batch(
+            form.uploads,
+            owner=caller.owner,
+            key=key,
+            max_frames=form.max_frames,
+            evidence=form.evidence,
+        )
+        form.uploads.clear()  # in the same thread: a cancelled request must not delete them
+        return found
+
+    with refusals_named(service):
+        batch, new = await run_in_threadpool(submit)
+    for id in ids if new else ():
+        await service.audit(caller.owner, "submit", id, "queued", caller.address)
+    outcome = f"{batch.jobs} queued" if new else "already there"
+    await service.audit(caller.owner, "open batch", batch.id, outcome, caller.address)
+    return batch
 
 
 async def _nothing_sent(request: Request) -> None:

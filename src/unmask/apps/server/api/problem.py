@@ -96,7 +96,9 @@ KINDS: dict[str, Kind] = {
     ),
     "empty-file": Kind(422, "Empty file", "The file has no bytes. Choose another one."),
     "queue-full": Kind(
-        429, "The queue is full", "256 analyses are waiting. Send it again in 30 s."
+        429,
+        "The queue is full",
+        "Of 256 places for waiting analyses too few are free. Send it again in 30 s.",
     ),
     "rate-limited": Kind(
         429, "Too many requests", "At most 120 requests a minute. Send it again in 2 s."

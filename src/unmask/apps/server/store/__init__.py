@@ -5,17 +5,17 @@ from __future__ import annotations
 from unmask.apps.server.contract import Store, StoreError, utc_now
 from unmask.apps.server.settings import ServerSettings
 from unmask.apps.server.store.audit import Audit
+from unmask.apps.server.store.batches import Batches
 from unmask.apps.server.store.database import Clock, open_database
 from unmask.apps.server.store.desk import Desk
 from unmask.apps.server.store.files import private_folder
-from unmask.apps.server.store.intake import Intake
 from unmask.apps.server.store.tokens import Sessions, Tokens
 from unmask.apps.server.store.upkeep import Upkeep
 
 __all__ = ["Clock", "Jobs", "open_store", "utc_now"]
 
 
-class Jobs(Intake, Desk, Upkeep):
+class Jobs(Batches, Desk, Upkeep):
     """`unmask.apps.server.contract.JobStore` in a database."""
 
     __slots__ = ()

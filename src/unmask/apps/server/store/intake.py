@@ -1,4 +1,4 @@
-"""How jobs come in: submission, its bound and its keys, and batches."""
+"""How jobs come in: submission, its bound and its keys."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ import math
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, delete, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from unmask.apps.server.contract import (
     STATES,
-    Batch,
     BatchUnknown,
     Job,
     KeyReused,
     QueueFull,
     State,
     Upload,
-    new_id,
 )
 from unmask.apps.server.store import files
 from unmask.apps.server.store.database import close_gate
@@ -46,13 +44,11 @@ class Intake(Base):
         evidence: bool = False,
     ) -> tuple[Job, bool]:
         """See `unmask.apps.server.contract.JobStore.submit`."""
-        id = upload.path.parent.name
-        if not files.is_id(id) or upload.path.absolute() != self.settings.upload_path(id):
-            raise ValueError(f"an upload belongs to upload_path(new_id()), not to {upload.path}")
+        id = self._id_of(upload)
         values = {
             "owner": owner,
             "batch": batch,
-            "key": _digest(key),
+            "key": digest(key),
             "max_frames": max_frames,
             "evidence": "wanted" if evidence else "none",
         }
@@ -60,13 +56,21 @@ class Intake(Base):
             close_gate(connection)
             earlier = _earlier(connection, owner, key, upload, max_frames)
             if earlier is None:
-                self._admit(connection, owner, batch)
+                if batch is not None and batch_row(connection, batch, owner) is None:
+                    raise BatchUnknown
+                self._admit(connection, 1)
                 self._queue(connection, upload, **values)
             job = earlier or load(connection, id)
             assert job is not None
         if job.id != id:
             files.remove_files(self.settings, id)
         return job, earlier is None
+
+    def _id_of(self, upload: Upload) -> str:
+        id = upload.path.parent.name
+        if not files.is_id(id) or upload.path.absolute() != self.settings.upload_path(id):
+            raise ValueError(f"an upload belongs to upload_path(new_id()), not to {upload.path}")
+        return id
 
     def _queue(self, connection: Connection, upload: Upload, **values: Any) -> None:
         # Looked for behind the gate, so that no sweep takes it for an orphan in the meantime.
@@ -87,47 +91,13 @@ class Intake(Base):
             )
         )
 
-    def _admit(self, connection: Connection, owner: str, batch: str | None) -> None:
-        if batch is not None and _batch_row(connection, batch, owner) is None:
-            raise BatchUnknown
+    def _admit(self, connection: Connection, number: int) -> None:
+        """Refuse where so many more jobs may not wait."""
         queued = connection.execute(
             select(func.count()).where(jobs.c.work == "analysis", jobs.c.state == "queued")
         ).scalar_one()
-        if queued >= self.settings.queue_limit:
+        if queued + number > self.settings.queue_limit:
             raise QueueFull(_retry_after(connection, self.database.now()))
-
-    def open_batch(self, *, owner: str) -> Batch:
-        """See `unmask.apps.server.contract.JobStore.open_batch`."""
-        batch = Batch(new_id(), owner, self.database.now(), 0, dict.fromkeys(STATES, 0))
-        with self.database.writing() as connection:
-            connection.execute(
-                batches.insert().values(id=batch.id, owner=owner, created=batch.created)
-            )
-        return batch
-
-    def batch(self, id: str, *, owner: str | None) -> Batch | None:
-        """See `unmask.apps.server.contract.JobStore.batch`."""
-        with self.database.reading() as connection:
-            row = _batch_row(connection, id, owner)
-            if row is None:
-                return None
-            counted = count_states(connection, id)
-        return Batch(row.id, row.owner, row.created, sum(counted.values()), counted)
-
-    def delete_batch(self, id: str, *, owner: str | None) -> bool:
-        """See `unmask.apps.server.contract.JobStore.delete_batch`."""
-        with self.database.writing() as connection:
-            close_gate(connection)
-            row = _batch_row(connection, id, owner)
-            if row is None:
-                return False
-            mine = select(jobs.c.id).where(jobs.c.batch == row.id).order_by(jobs.c.seq)
-            ids = connection.execute(mine.with_for_update()).scalars().all()
-            connection.execute(delete(jobs).where(jobs.c.batch == row.id))
-            connection.execute(delete(batches).where(batches.c.id == row.id))
-        for job in ids:
-            files.remove_files(self.settings, job)
-        return True
 
 
 def count_states(connection: Connection, batch: str | None = None) -> dict[State, int]:
@@ -139,14 +109,16 @@ def count_states(connection: Connection, batch: str | None = None) -> dict[State
     return {state: found.get(state, 0) for state in STATES}
 
 
-def _batch_row(connection: Connection, id: str, owner: str | None) -> Row[Any] | None:
+def batch_row(connection: Connection, id: str, owner: str | None) -> Row[Any] | None:
+    """The row of a batch, if it is this owner's; None as owner: any owner's."""
     query = select(batches).where(batches.c.id == storable(id))
     if owner is not None:
         query = query.where(batches.c.owner == owner)
     return connection.execute(query).one_or_none()
 
 
-def _digest(key: str | None) -> str | None:
+def digest(key: str | None) -> str | None:
+    """What is kept of an Idempotency-Key: its SHA-256."""
     return None if key is None else hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
@@ -156,7 +128,7 @@ def _earlier(
     if key is None:
         return None
     row = connection.execute(
-        job_rows.where(jobs.c.owner == owner, jobs.c.key == _digest(key))
+        job_rows.where(jobs.c.owner == owner, jobs.c.key == digest(key))
     ).one_or_none()
     if row is None:
         return None

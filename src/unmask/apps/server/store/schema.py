@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-VERSION = 1
+VERSION = 2
 """Of the tables below; goes up with every change to them."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -67,7 +67,11 @@ batches = Table(
     Column("id", _Id, primary_key=True),
     Column("owner", Text, nullable=False),
     Column("created", UtcTime, nullable=False),
+    Column("key", _Digest, doc="SHA-256 of the Idempotency-Key"),
+    Column("content", _Digest, doc="SHA-256 of what the key stands for"),
 )
+
+Index("unmask_batches_key", batches.c.owner, batches.c.key, unique=True)
 
 jobs = Table(
     "unmask_jobs",

@@ -82,6 +82,15 @@ class Upkeep(Work):
                 ~exists().where(jobs.c.batch == batches.c.id),
             )
         )
+        connection.execute(
+            update(batches)
+            .where(
+                batches.c.key.is_not(None),
+                batches.c.created <= now - self.retention,
+                ~exists().where(jobs.c.batch == batches.c.id, jobs.c.state != "expired"),
+            )
+            .values(key=None, content=None)
+        )
         connection.execute(delete(sessions).where(sessions.c.expires <= now))
         connection.execute(delete(workers).where(workers.c.seen <= now - FORGET_WORKER))
         kept = timedelta(seconds=self.settings.audit_retention_s)
