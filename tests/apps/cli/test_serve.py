@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import urllib.request
@@ -113,6 +114,18 @@ def test_a_taken_port_is_named(data):
     assert done.exit_code == 2
     assert f"The port {port} of 127.0.0.1 is taken." in done.stderr
     assert "--port" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("serve", "--port", 0), ("tokens", "list")], ids=str)
+def test_a_store_of_a_later_version_is_refused(data, words):
+    open_store(ServerSettings.of(data=data)).close()
+    with sqlite3.connect(data / "service.db") as connection:
+        connection.execute("UPDATE unmask_gate SET version = 999")
+    connection.close()
+    done = unmask(*words, "--data", data)
+    assert done.exit_code == 2
+    assert "of version 999" in done.stderr
+    assert "update this one" in done.stderr
 
 
 def test_an_address_of_elsewhere_is_named(data):

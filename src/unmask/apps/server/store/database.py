@@ -24,6 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from unmask.apps.server.contract import StoreError
 from unmask.apps.server.settings import ServerSettings
 from unmask.apps.server.store.files import private_folder
+from unmask.apps.server.store.migrations import FIRST, migrate
 from unmask.apps.server.store.schema import VERSION, gate, metadata
 from unmask.errors import MissingExtraError
 
@@ -85,10 +86,10 @@ def close_gate(connection: Connection) -> None:
 
 
 def open_database(settings: ServerSettings, clock: Clock) -> Database:
-    """Connect, and make the tables where there are none.
+    """Connect, make the tables where there are none, and bring those of earlier versions forward.
 
     Raises:
-        StoreError: no such kind of database, no answer, or tables of a later version.
+        StoreError: no such kind of database, no answer, or tables of an unknown version.
         MissingExtraError: PostgreSQL without its driver.
     """
     url = database_url(settings)
@@ -188,7 +189,7 @@ def _set_up_postgresql(connection: Any, _: Any) -> None:
 
 
 def _prepare(engine: Engine, shown: str) -> None:
-    """Make the tables, once however many processes start at once, and check their version."""
+    """Make the tables, or bring them forward, once however many processes start at once."""
     with engine.connect() as connection:
         connection.execution_options(unmask_write=True)
         with connection.begin():
@@ -199,12 +200,21 @@ def _prepare(engine: Engine, shown: str) -> None:
             if not inspect(connection).has_table(gate.name):
                 metadata.create_all(connection)
                 connection.execute(gate.insert().values(id=1, version=VERSION))
-            version = connection.execute(select(gate.c.version)).scalar_one()
-    if version != VERSION:
+            version = _known_version(connection, shown)
+            if version != VERSION:
+                migrate(connection, version)
+
+
+def _known_version(connection: Connection, shown: str) -> int:
+    """The version of the tables, if this unmask can use them or bring them forward."""
+    version = connection.execute(select(gate.c.version)).scalar_one_or_none()
+    if version is None or not FIRST <= version <= VERSION:
         raise StoreError(
-            f"The database {shown} is of version {version}; this unmask knows version {VERSION}.",
+            f"The database {shown} is of version {version}; this unmask knows versions {FIRST} to "
+            f"{VERSION}.",
             "Use the unmask that has made it (update this one), or give another --database.",
         )
+    return int(version)
 
 
 @contextmanager
