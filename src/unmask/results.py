@@ -36,6 +36,8 @@ REASONS: dict[str, str] = {
     "too_dark": "the face is too dark to judge well",
     "too_few_frames": "too few frames with a face to judge a video well",
     "out_of_domain": "unlike the pictures the error rate was measured on",
+    "unfamiliar": "what the network sees is unlike both the real and the manipulated faces that it "
+    "was measured on",
 }
 """Every reason a result may give, with its meaning for a person."""
 

@@ -14,7 +14,7 @@ from unmask.errors import ConfigError, MediaError
 from unmask.inference.detector import Detector
 from unmask.inference.settings import Settings, choose_device, locate_weights
 from unmask.media import Failure
-from unmask.models.checkpoint import Card
+from unmask.models.checkpoint import Card, FeatureDomain
 from unmask.results import InputInfo, Result
 from unmask.transforms.preprocess import InputSpec
 from unmask.types import Frame
@@ -129,6 +129,21 @@ def test_unlike_pictures_are_out_of_domain(
     assert (result.calibrated.log10_lr is not None) == in_domain
     assert result.verdict == ("likely_manipulated" if in_domain else "inconclusive")
     assert ("out_of_domain" in result.reasons) != in_domain
+
+
+@pytest.mark.parametrize(("limit", "known"), [(100.0, True), (0.01, False)])
+def test_features_unlike_all_that_was_measured_are_unfamiliar(
+    limit: float, known: bool, make: Make, parts: Any
+) -> None:
+    features = FeatureDomain(
+        centres=[[0.0] * 3], directions=[[1.0, 0.0, 0.0]], variances=[1.0], rest=1.0, limit=limit
+    )
+    media = parts.still(parts.picture([parts.level_of(0.95)]))
+    result = one(make(features=features), media)
+    assert result.calibrated is not None
+    assert result.calibrated.in_domain == known
+    assert result.verdict == ("likely_manipulated" if known else "inconclusive")
+    assert result.reasons == ([] if known else ["unfamiliar"])
 
 
 def test_notes_on_the_media_do_not_change_the_verdict(detector: Detector, parts: Any) -> None:

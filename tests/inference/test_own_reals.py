@@ -20,7 +20,7 @@ from unmask.inference.own_reals import (
     least_reals,
 )
 from unmask.metrics.bootstrap import wilson
-from unmask.models.checkpoint import Decision
+from unmask.models.checkpoint import Decision, FeatureDomain
 
 BANDS = [0.5] * 14
 
@@ -94,6 +94,16 @@ def test_of_few_reals_the_wider_limits_hold(parts: Any) -> None:
     assert (high[:7] == 9).all()
     assert (low[7:] == -9).all()
     assert ((low < bands.min(0)) & (high > bands.max(0))).all()
+
+
+@pytest.mark.parametrize(("farthest", "limit"), [(1.0, 2.0), (9.0, 9.0)])
+def test_features_of_the_reals_become_familiar(farthest: float, limit: float, parts: Any) -> None:
+    features = FeatureDomain(
+        centres=[[0.0]], directions=[[1.0]], variances=[1.0], rest=1.0, limit=2.0
+    )
+    given = [OwnReal("a", 0.1, BANDS, farthest) for _ in range(100)]
+    decision, _ = fit_on_reals(given, parts.decision(features=features), fpr=0.01)
+    assert decision.features == features.model_copy(update={"limit": limit})
 
 
 def test_too_few_reals_are_refused(parts: Any) -> None:

@@ -21,6 +21,7 @@ from unmask.inference.own_reals import CalibrationFile
 from unmask.inference.settings import Settings, choose_device, locate_weights
 from unmask.inference.verdict import Scored, assemble, failed
 from unmask.media import Failure, Media, try_decode
+from unmask.metrics.features import feature_distance
 from unmask.models.checkpoint import Card, load_checkpoint, predict
 from unmask.results import InputInfo, Result, Run
 from unmask.transforms.dct import log_band_energy
@@ -35,12 +36,14 @@ EVIDENCE_PER_FACE = 3
 class Examined:
     """A result with what to look at beside it; `evidence` is empty unless it was asked for.
 
-    `bands` are the (14,) log10 band energies of the deciding face; None unless scored.
+    `bands` are the (14,) log10 band energies of the deciding face, `distance` that of its features
+    from what the network was measured on; None unless scored, or not known.
     """
 
     result: Result
     evidence: tuple[Evidence, ...] = ()
     bands: tuple[float, ...] | None = None
+    distance: float | None = None
 
 
 class Detector:
@@ -186,7 +189,7 @@ class Detector:
         counts = [len(f.crops) if isinstance(f, FoundFaces) else 0 for f in found]
         crops = [c for f in found if isinstance(f, FoundFaces) for c in f.crops]
         try:
-            logits, bands = self._score(crops)
+            logits, bands, distances = self._score(crops)
         except Exception as error:  # one bad item must not take the batch with it
             if len(items) > 1:
                 return [self.examine([item], evidence=evidence)[0] for item in items]
@@ -195,7 +198,13 @@ class Detector:
         run = self._run(started, len(items))
         return [
             self._finish(
-                item, f, run, logits[end - n : end], bands[end - n : end], evidence=evidence
+                item,
+                f,
+                run,
+                logits[end - n : end],
+                bands[end - n : end],
+                distances[end - n : end],
+                evidence=evidence,
             )
             for item, f, n, end in zip(items, found, counts, np.cumsum(counts), strict=True)
         ]
@@ -210,16 +219,27 @@ class Detector:
         except Exception as error:  # becomes this item's result
             return _internal(error)
 
-    def _score(self, crops: Sequence[Crop]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """Logits (N,) and log10 band energies (N, 14) of crops, in batches."""
+    def _score(
+        self, crops: Sequence[Crop]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64]]:
+        """Logits (N,), log10 band energies (N, 14) and features' distances (N,), in batches."""
         spec, dtype = self.card.input, getattr(torch, self.settings.precision)
+        known = self.decision.features
+        where = None if known is None else known.model_dump(exclude={"limit"})
         logits, bands = [np.zeros(0)], [np.zeros((0, len(self.decision.bands)), np.float32)]
+        distances = [np.zeros(0)]
         for start in range(0, len(crops), BATCH):
             views = [to_views(crop.image, spec) for crop in crops[start : start + BATCH]]
             inputs = to_tensors(views, spec)
-            logits.append(predict(self._network, inputs, device=self.device, precision=dtype)[0])
+            found, features = predict(self._network, inputs, device=self.device, precision=dtype)
+            logits.append(found)
+            distances.append(
+                np.full(len(found), np.nan)
+                if where is None
+                else feature_distance(features, **where)
+            )
             bands.append(log_band_energy(inputs["native"]).numpy())
-        return np.concatenate(logits), np.concatenate(bands)
+        return np.concatenate(logits), np.concatenate(bands), np.concatenate(distances)
 
     def _finish(
         self,
@@ -228,6 +248,7 @@ class Detector:
         run: Run,
         logits: NDArray[np.float64] | None = None,
         bands: NDArray[np.float32] | None = None,
+        distances: NDArray[np.float64] | None = None,
         *,
         evidence: bool = False,
     ) -> Examined:
@@ -237,7 +258,8 @@ class Detector:
             assert logits is not None
             assert bands is not None
             try:
-                scored = Scored(found.crops, found.tracks, logits, bands)
+                known = None if self.decision.features is None else distances
+                scored = Scored(found.crops, found.tracks, logits, bands, known)
                 return self._judge(item, scored, run, evidence)
             except Exception as error:  # becomes this item's result
                 problem = _internal(error)
@@ -256,8 +278,9 @@ class Detector:
     ) -> Examined:
         result = assemble(item, scored, self.decision, run, odds=self._odds)
         bands = tuple(scored.deciding_bands.tolist())
+        distance = scored.deciding_distance
         if not evidence:
-            return Examined(result, bands=bands)
+            return Examined(result, bands=bands, distance=distance)
         frames = {frame.index: frame for frame in item.frames}
         return Examined(
             result,
@@ -274,6 +297,7 @@ class Detector:
                 for i in scored.telling(EVIDENCE_PER_FACE)
             ),
             bands,
+            distance,
         )
 
     def _run(self, started: float, items: int) -> Run:

@@ -21,7 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from unmask.errors import ConfigError
 from unmask.metrics.bootstrap import wilson
 from unmask.metrics.calibration import band_parameters, threshold_at_fpr
-from unmask.models.checkpoint import Decision
+from unmask.metrics.features import WITHIN
+from unmask.models.checkpoint import Decision, FeatureDomain
 
 FORMAT = "unmask.calibration/1"
 OTHERS, ALL = "(others)", "(all)"
@@ -42,11 +43,14 @@ class OwnReal:
         source: what it is one of many of, such as its folder.
         score: of the input, in [0, 1].
         bands: (14,) log10 band energies of the face that decides it.
+        distance: of that face's features from what the network was measured on; None where that is
+            not known.
     """
 
     source: str
     score: float
     bands: Sequence[float]
+    distance: float | None = None
 
 
 class SourceRow(BaseModel):
@@ -148,7 +152,8 @@ def fit_on_reals(
     `flag` is the highest of the thresholds that the sources need, each by itself; sources with
     fewer than `least_reals(fpr)` reals count together. `clear` is the card's, and never above
     `flag`. Band energies and their limits become those of the reals, or of fewer than `ENOUGH`
-    reals the wider of theirs and the card's.
+    reals the wider of theirs and the card's. The limit of the features' distance grows until nearly
+    all of the reals lie within it.
 
     Args:
         reals: scored inputs, no content twice.
@@ -190,6 +195,7 @@ def fit_on_reals(
             "ci95": worst.ci95,
             "measured_on": _described(len(reals), grouped),
             **_bands(reals, card),
+            "features": _features(reals, card),
         }
     )
     return decision, tuple(rows)
@@ -201,6 +207,14 @@ def _bands(reals: Sequence[OwnReal], card: Decision) -> dict[str, Any]:
         pairs = zip(found["band_limits"], card.band_limits, strict=True)
         found["band_limits"] = [(min(a, c), max(b, d)) for (a, b), (c, d) in pairs]
     return found
+
+
+def _features(reals: Sequence[OwnReal], card: Decision) -> FeatureDomain | None:
+    distances = [real.distance for real in reals if real.distance is not None]
+    if card.features is None or not distances:
+        return card.features
+    limit = max(card.features.limit, float(np.quantile(distances, WITHIN)))
+    return card.features.model_copy(update={"limit": limit})
 
 
 def _row(source: str, scores: Sequence[float], before: float, flag: float) -> SourceRow:

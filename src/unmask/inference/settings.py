@@ -39,7 +39,7 @@ class Settings(BaseModel):
 
     def sha256(self, decision: Decision) -> str:
         """Hash of these settings and of the decision."""
-        text = self.model_dump_json() + decision.model_dump_json()
+        text = self.model_dump_json() + decision.model_dump_json(exclude_none=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -40,12 +40,17 @@ UNFIT = frozenset({*QUALITY_REASONS.values(), "too_few_frames"})
 
 @dataclass(frozen=True)
 class Scored:
-    """Crops with track id, logit and (N, 14) log10 band energies, in order of time."""
+    """Crops with track id, logit and (N, 14) log10 band energies, in order of time.
+
+    `distances` (N,) are those of the network's features from what it was measured on; None where
+    that is not known.
+    """
 
     crops: Sequence[Crop]
     tracks: Sequence[int]
     logits: NDArray[np.float64]
     bands: NDArray[np.float32]
+    distances: NDArray[np.float64] | None = None
 
     @cached_property
     def scores(self) -> NDArray[np.float64]:
@@ -96,6 +101,13 @@ class Scored:
     def deciding_bands(self) -> NDArray[np.float32]:
         """(14,) log10 band energies of the deciding face: the median over its good crops."""
         return np.asarray(np.median(self.bands[self.good(self._deciding)], axis=0), np.float32)
+
+    @cached_property
+    def deciding_distance(self) -> float | None:
+        """Distance of the deciding face's features: the median over its good crops."""
+        if self.distances is None:
+            return None
+        return float(np.median(self.distances[self.good(self._deciding)]))
 
     def is_clear(self, track: int) -> bool:
         """Whether a track has a crop without a quality flag."""
@@ -150,8 +162,8 @@ def assemble(
     odds = odds or decision
     track = scored.deciding()
     logit = scored.track_logit(track)
-    bands = scored.deciding_bands
-    doubts = _doubts(media, scored, track, _in_domain(bands, decision))
+    bands, distance = scored.deciding_bands, scored.deciding_distance
+    doubts = _doubts(media, scored, track, _in_domain(bands, decision), _known(distance, decision))
     score = float(sigmoid(logit))
     reasons = list(dict.fromkeys([*media.reasons, *doubts]))
     return Result(
@@ -161,7 +173,9 @@ def assemble(
         message="; ".join(REASONS[r] for r in reasons) or None,
         verdict=calibration.verdict_of(score, decision, reliable=not doubts),
         score=score,
-        calibrated=calibration.calibrated(logit, odds, in_domain=_in_domain(bands, odds)),
+        calibrated=calibration.calibrated(
+            logit, odds, in_domain=_in_domain(bands, odds) and _known(distance, odds)
+        ),
         threshold=calibration.threshold(decision),
         coverage=Coverage(
             frames_read=len(media.frames),
@@ -173,7 +187,7 @@ def assemble(
     )
 
 
-def _doubts(media: Media, scored: Scored, track: int, in_domain: bool) -> list[str]:
+def _doubts(media: Media, scored: Scored, track: int, in_domain: bool, known: bool) -> list[str]:
     """Reasons not to rest a verdict on the deciding face."""
     doubts = []
     flags = [scored.crops[i].quality for i in scored.members[track]]
@@ -184,6 +198,8 @@ def _doubts(media: Media, scored: Scored, track: int, in_domain: bool) -> list[s
         doubts.append("too_few_frames")
     if not in_domain:
         doubts.append("out_of_domain")
+    if not known:
+        doubts.append("unfamiliar")
     return doubts
 
 
@@ -192,6 +208,13 @@ def _in_domain(bands: NDArray[np.float32], decision: Decision) -> bool:
     limits = np.asarray(decision.band_limits)
     strange = (bands < limits[:, 0]) | (bands > limits[:, 1])
     return int(strange.sum()) <= MAX_STRANGE_BANDS
+
+
+def _known(distance: float | None, decision: Decision) -> bool:
+    """Whether a face's features are like those that the decision was fitted on."""
+    if distance is None or decision.features is None:
+        return True
+    return distance <= decision.features.limit
 
 
 def _track(scored: Scored, track: int) -> FaceTrack:

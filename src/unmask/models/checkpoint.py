@@ -28,6 +28,25 @@ CLEAR_P = 0.5
 """Calibrated P(fake) at equal priors below which nothing speaks for a fake: likelihood ratio 1."""
 
 
+class FeatureDomain(BaseModel):
+    """Which embeddings are like those of held-out reals and fakes: `metrics.features`.
+
+    Attributes:
+        centres: (C, D) means of the classes.
+        directions: (K, D) principal directions. variances: (K,) along them.
+        rest: variance along every other direction.
+        limit: distance beyond which a face is unlike both.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    centres: list[list[float]]
+    directions: list[list[float]]
+    variances: list[float]
+    rest: float = Field(gt=0)
+    limit: float = Field(ge=0)
+
+
 class Decision(BaseModel):
     """How a logit becomes a probability and a verdict, fitted on held-out validation items.
 
@@ -38,6 +57,8 @@ class Decision(BaseModel):
         measured_on, domain: the data, in words for a report.
         bands: (14, 3) 5th, 50th and 95th percentile of the log10 band energies of those reals.
         band_limits: (14, 2) outside of which in several bands a face is out of domain.
+        features: which embeddings are like those of the validation faces; None where the network
+            has none that was looked at.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,6 +73,7 @@ class Decision(BaseModel):
     domain: str
     bands: list[tuple[float, float, float]] = Field(min_length=14, max_length=14)
     band_limits: list[tuple[float, float]] = Field(min_length=14, max_length=14)
+    features: FeatureDomain | None = None
 
 
 class Card(BaseModel):

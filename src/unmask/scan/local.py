@@ -31,6 +31,9 @@ class Examined(Protocol):
     @property
     def bands(self) -> tuple[float, ...] | None: ...
 
+    @property
+    def distance(self) -> float | None: ...
+
 
 class Examiner(Protocol):
     """The part of `unmask.inference.Detector` that a scan needs."""
@@ -63,12 +66,15 @@ class Outcome:
         evidence: per face; empty when none was asked for, or the result is from an earlier run.
         kept: the result is from an earlier run.
         bands: log10 band energies of the deciding face; None unless it was scored now.
+        distance: of its features from what the network was measured on; None as above, or where
+            that is not known.
     """
 
     result: Result
     evidence: tuple[Evidence, ...] = ()
     kept: bool = False
     bands: tuple[float, ...] | None = None
+    distance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +166,9 @@ def _judge(
         else:
             answer = next(answers)
             result = _with_limits(answer.result, limits)
-            yield Outcome(result, tuple(answer.evidence), bands=answer.bands)
+            yield Outcome(
+                result, tuple(answer.evidence), bands=answer.bands, distance=answer.distance
+            )
 
 
 def _with_limits(result: Result, limits: Mapping[str, int | float]) -> Result:

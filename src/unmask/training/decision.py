@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.metrics.calibration import decision_parameters
-from unmask.models.checkpoint import CLEAR_P, Decision
-from unmask.training.module import Scores
+from unmask.metrics.features import feature_parameters
+from unmask.models.checkpoint import CLEAR_P, Decision, FeatureDomain
+from unmask.training.module import Embeddings, Scores
 from unmask.transforms.dct import log_bands
 
 FPR = 0.01
@@ -21,11 +22,18 @@ LEAST = 50
 """Sources with fewer reals than this count together: one of 50 is 2%."""
 
 
-def fit_decision_on(scores: Scores, families: Iterable[str]) -> Decision:
+def fit_decision_on(
+    scores: Scores, families: Iterable[str], embeddings: Embeddings | None = None
+) -> Decision:
     """Thresholds from all validation reals and the fakes of the families that were trained on.
 
     The reals count as they are and under each control (re-encoded, blurred, resized, ...): none of
     these may be flagged more often than `FPR`, and of no source more than `SOURCE_FPR`.
+
+    Args:
+        scores: of all sets of the validation split.
+        families: those that were trained on.
+        embeddings: of the same sets; which features are familiar is not known without.
     """
     conditions = [item for _, item in scores.values() if item.label == 0]
     names = sorted(families)
@@ -33,7 +41,14 @@ def fit_decision_on(scores: Scores, families: Iterable[str]) -> Decision:
     real = scores["real"][1]
     counts = ", ".join(f"{n} {source}" for source, n in sorted(Counter(real.sources).items()))
     controls = ", ".join(item.name.removeprefix("real/") for item in conditions[1:])
+    features = None
+    if embeddings is not None:
+        features = feature_parameters(
+            np.concatenate([embeddings[item.name] for item in conditions]),
+            np.concatenate([embeddings[name] for name in names]),
+        )
     return Decision(
+        features=None if features is None else FeatureDomain(**features),
         **decision_parameters(
             {item.name: scores[item.name][0] for item in conditions},
             np.concatenate([scores[name][0] for name in names]),

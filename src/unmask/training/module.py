@@ -26,6 +26,10 @@ Scores = dict[str, tuple[NDArray[np.float64], ScoringSet]]
 """Name of a scoring set -> its logits (N,) and the set."""
 
 
+Embeddings = dict[str, NDArray[np.float32]]
+"""Name of a scoring set -> the embeddings (N, D) of its views."""
+
+
 class DetectorModule(L.LightningModule):
     """Trains any network of the registry that returns a logit and an embedding.
 
@@ -201,16 +205,29 @@ def score_sets(
     model: nn.Module, sets: Sequence[ScoringSet], spec: InputSpec, *, batch: int = 32
 ) -> Scores:
     """Logits of every set, through the same path as in scanning."""
+    found = {item.name: _predicted(model, item, spec, batch)[0] for item in sets}
+    return {item.name: (found[item.name], item) for item in sets}
+
+
+def embed_sets(
+    model: nn.Module, sets: Sequence[ScoringSet], spec: InputSpec, *, batch: int = 32
+) -> Embeddings:
+    """Embeddings of every set, through the same path as in scanning."""
+    return {item.name: _predicted(model, item, spec, batch)[1] for item in sets}
+
+
+def _predicted(
+    model: nn.Module, item: ScoringSet, spec: InputSpec, batch: int
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Logits (N,) and embeddings (N, D) of a set."""
     device = str(next(model.parameters()).device)
-    scored = {}
     with evaluating(model):
-        for item in sets:
-            logits = [
-                predict(model, to_tensors(item.views[i : i + batch], spec), device=device)[0]
-                for i in range(0, len(item.views), batch)
-            ]
-            scored[item.name] = (np.concatenate(logits), item)
-    return scored
+        found = [
+            predict(model, to_tensors(item.views[i : i + batch], spec), device=device)
+            for i in range(0, len(item.views), batch)
+        ]
+    logits, embeddings = zip(*found, strict=True)
+    return np.concatenate(logits), np.concatenate(embeddings)
 
 
 def family_aucs(scored: Scores, beside: Mapping[str, Sequence[str]]) -> dict[str, float]:

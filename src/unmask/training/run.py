@@ -35,7 +35,7 @@ from unmask.training.checks import check
 from unmask.training.config import TrainConfig, load_config, with_overrides
 from unmask.training.decision import fit_decision_on
 from unmask.training.launch import run_processes
-from unmask.training.module import DetectorModule, Scores, score_sets
+from unmask.training.module import DetectorModule, Scores, embed_sets, score_sets
 from unmask.training.network import build, device_type, starts_from_imagenet, with_window
 from unmask.training.network import sized as sized
 from unmask.training.share import share, synchronised
@@ -177,6 +177,12 @@ def train_on(
         parameter.data = parameter.data.half().float()
     model.eval()
     scores = scorer(model)
+    decision = None
+    if decide:
+        sets = [item for _, item in scores.values()]
+        # statistics that are not learned have no features that could be unfamiliar
+        seen = None if isinstance(model, RichNet) else embed_sets(model, sets, spec.input)
+        decision = fit_decision_on(scores, config.data.families, seen)
     card = Card(
         name=config.name,
         architecture=config.model,
@@ -187,7 +193,7 @@ def train_on(
         limitations=config.limitations,
         training=facts(config, crops, command, time.perf_counter() - started),
         metrics=measured(scores, config),
-        decision=fit_decision_on(scores, config.data.families) if decide else None,
+        decision=decision,
     )
     save_checkpoint(path, model, card, half=True)
     _say(f"wrote {path} and its card {path.with_suffix('.json').name}")

@@ -152,7 +152,7 @@ def _reals(outcomes: Iterator[Outcome], left_out: dict[str, list[str]]) -> Itera
             if result.input.sha256 is not None:
                 seen.add(result.input.sha256)
             folder = os.path.dirname(result.input.path) or "."
-            yield OwnReal(folder, result.score, outcome.bands)
+            yield OwnReal(folder, result.score, outcome.bands, outcome.distance)
             continue
         left_out.setdefault(why, []).append(result.input.path)
 

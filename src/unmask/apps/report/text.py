@@ -46,6 +46,7 @@ ADVICE: dict[str, str] = {
     "too_dark": "Look for a better lit frame; do not brighten this one.",
     "too_few_frames": "Supply a longer part of the clip, or let the scan read more frames.",
     "out_of_domain": "Rely on the pictures and on the source rather than on the score.",
+    "unfamiliar": "Rely on the pictures and on the source rather than on the score.",
 }
 """What to do about each of `unmask.results.REASONS`."""
 
