@@ -52,7 +52,7 @@ def test_options_become_settings(started, data):
         "--allowed-host", "a.example", "--allowed-host", "b.example", "--workers", 3,
         "--jobs", 2, "--model", "m.safetensors", "--device", "cpu", "--max-frames", 8,
         "--behind-tls", "--audit-retention", 30, "--max-upload", 1.5, "--retention", 0.5,
-        "--queue", 7, "--rate", 9,
+        "--queue", 7, "--rate", 9, "--uploads", 5,
         "--annotations", data / "masks",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
@@ -61,7 +61,7 @@ def test_options_become_settings(started, data):
         allowed_hosts=("a.example", "b.example"), workers=3, jobs=2, model="m.safetensors",
         device="cpu", max_frames=8, max_upload_bytes=1572864, retention_s=1800.0,
         queue_limit=7, rate_per_minute=9, annotations=data / "masks", behind_tls=True,
-        audit_retention_s=30 * 86400.0,
+        audit_retention_s=30 * 86400.0, max_uploads=5,
     )  # fmt: skip
     assert started == [(expected, True)]
 
@@ -84,6 +84,7 @@ def test_help_states_the_defaults_of_the_settings():
         "max-upload": settings.max_upload_bytes / 2**20,
         "retention": settings.retention_s / 3600,
         "audit-retention": settings.audit_retention_s / 86400,
+        "uploads": settings.max_uploads,
         "queue": settings.queue_limit,
         "rate": settings.rate_per_minute,
     }

@@ -97,6 +97,8 @@ def require_extra(command: str, modules: dict[str, str] = EXTRA) -> None:
 )
 @click.option("--max-upload", type=click.FloatRange(min=0, min_open=True), metavar="MB",
               help="Largest upload, in units of 2^20 bytes.  [512]")  # fmt: skip
+@click.option("--uploads", type=click.IntRange(min=1), metavar="N",
+              help="Most uploads received at a time.  [32]")  # fmt: skip
 @click.option("--retention", type=click.FloatRange(min=0, min_open=True), metavar="HOURS",
               help="Time from a job's end until it is deleted.  [24]")  # fmt: skip
 @click.option("--audit-retention", type=click.FloatRange(min=0, min_open=True), metavar="DAYS",
@@ -135,7 +137,7 @@ def _settings(role: str, given: dict[str, Any]) -> ServerSettings:
         "retention": ("retention_s", HOUR_S),
         "audit_retention": ("audit_retention_s", DAY_S),
     }
-    names = {"queue": "queue_limit", "rate": "rate_per_minute"}
+    names = {"uploads": "max_uploads", "queue": "queue_limit", "rate": "rate_per_minute"}
     values: dict[str, Any] = {}
     for option, value in given.items():
         if value is None:

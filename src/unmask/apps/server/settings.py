@@ -56,6 +56,8 @@ class ServerSettings(CheckedSettings):
     """Decoding processes per worker. None: half the cores."""
     max_upload_bytes: int = Field(512 * MIB, ge=1)
     """Size of one uploaded file."""
+    max_uploads: int = Field(32, ge=1)
+    """Uploads that one service receives at a time; beyond it one is refused until another ends."""
     queue_limit: int = Field(256, ge=1)
     """Queued jobs at a time; beyond it an upload is refused until some are done."""
     retention_s: float = Field(24 * _HOUR, gt=0)

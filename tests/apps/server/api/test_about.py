@@ -29,8 +29,10 @@ def test_a_model_of_ones_own_is_listed(make_bench: Any, tmp_path: Any) -> None:
 
 
 def test_limits_are_those_of_the_settings(make_bench: Any) -> None:
-    limits = make_bench(max_upload_bytes=77, max_frames=5).client.get("/v1/limits").json()
+    bench = make_bench(max_upload_bytes=77, max_frames=5, max_uploads=3)
+    limits = bench.client.get("/v1/limits").json()
     assert (limits["max_upload_bytes"], limits["max_frames"]) == (77, 5)
+    assert limits["max_uploads"] == 3
     assert "mp4" in limits["formats"]
     assert ".mp4" in limits["suffixes"]
 

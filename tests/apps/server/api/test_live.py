@@ -134,6 +134,59 @@ def test_a_connection_that_breaks_leaves_nothing(bench: Any) -> None:
     assert bench.client.get("/v1/analyses").json()["items"] == []
 
 
+def test_more_uploads_than_may_come_at_once_are_refused_until_one_ends(make_bench: Any) -> None:
+    bench = make_bench(max_uploads=2, patience=Patience(linger_s=0.2))
+    body = HEAD + bench.png + END
+
+    def told() -> str:
+        return str(bench.client.get("/metrics").text)
+
+    with serving(bench) as port:
+        with (
+            posting(port, f"Content-Length: {len(body)}") as first,
+            posting(port, "Content-Length: 100000") as broken,
+        ):
+            first.sendall(HEAD)
+            broken.sendall(HEAD + bench.png)
+            until(lambda: len(bench.uploads()) == 2)
+            assert "unmask_uploads 2.0" in told()
+            for path in ("/v1/analyses", "/v1/batches"):
+                third = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
+                kind = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+                third.request("POST", path, body, kind)
+                answer = third.getresponse()
+                assert answer.status == 429
+                assert int(answer.headers["retry-after"]) >= 1
+                assert b"urn:unmask:problem:too-many-uploads" in answer.read()
+                third.close()
+            assert len(bench.uploads()) == 2
+            first.sendall(bench.png + END)  # in good order
+            assert status(first) == 202
+            with posting(port, f"Content-Length: {len(body)}") as fourth:
+                fourth.sendall(body)
+                assert status(fourth) == 202
+        until(lambda: "unmask_uploads 0.0" in told())  # the other broke
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [(b"", 408), (b"x" * 2_000, 413), (b"\r\nno boundary", 408), (b"\r\n--b0undary\r\n\r\n", 400)],
+    ids=["slow", "too large", "unfinished", "malformed"],
+)
+def test_a_refused_upload_gives_its_place_back(make_bench: Any, end: bytes, code: int) -> None:
+    patience = Patience(idle_s=0.3, linger_s=0.2)
+    bench = make_bench(max_uploads=1, max_upload_bytes=1500, patience=patience)
+    body = HEAD + bench.png + END
+    with serving(bench) as port:
+        for _ in range(2):
+            with posting(port, "Transfer-Encoding: chunked") as line:
+                line.sendall(chunk(HEAD + bench.png + end))
+                assert status(line) == code
+        with posting(port, f"Content-Length: {len(body)}") as line:
+            line.sendall(body)
+            assert status(line) == 202
+
+
 def test_an_endless_body_is_refused_while_it_comes(make_bench: Any) -> None:
     bench = make_bench(max_upload_bytes=100_000)
     with serving(bench) as port, posting(port, "Transfer-Encoding: chunked") as line:

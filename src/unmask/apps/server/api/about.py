@@ -58,6 +58,7 @@ def limits(request: Request, caller: Reader) -> bodies.Limits:
         max_pixels=decoding.max_pixels,
         max_duration_s=decoding.max_duration_s,
         timeout_s=decoding.timeout_s,
+        max_uploads=settings.max_uploads,
         queue_limit=settings.queue_limit,
         rate_per_minute=settings.rate_per_minute,
         retention_s=settings.retention_s,
@@ -106,7 +107,7 @@ def readyz(request: Request) -> bodies.Readiness:
     },
 )
 def metrics(request: Request, caller: Annotated[Caller, Depends(needs("metrics"))]) -> Response:
-    """Requests, refusals, upload bytes, analyses by state, workers."""
+    """Requests, refusals, uploads, analyses by state, workers."""
     service = service_of(request)
     counts = {str(state): count for state, count in service.store.jobs.counts().items()}
     text = service.meters.text(counts, workers_alive(service))

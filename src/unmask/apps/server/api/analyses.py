@@ -45,6 +45,7 @@ UPLOAD = (
     "empty-file",
     "invalid-request",
     "queue-full",
+    "too-many-uploads",
     "storage-full",
 )
 

@@ -129,6 +129,7 @@ class Limits(_Body):
     max_pixels: Count
     max_duration_s: float
     timeout_s: float = Field(description="for decoding one file")
+    max_uploads: Count = Field(description="received at a time; more are refused for a while")
     queue_limit: Count
     rate_per_minute: Count
     retention_s: float = Field(description="until file, result and evidence are deleted")

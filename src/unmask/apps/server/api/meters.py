@@ -18,6 +18,7 @@ class Meters:
         seconds: time to the last byte of an answer, by route.
         refused: requests refused, by kind of problem.
         upload_bytes: bytes of files received.
+        uploads: those being received at this moment.
     """
 
     def __init__(self) -> None:
@@ -43,6 +44,7 @@ class Meters:
         self.upload_bytes = Counter(
             "unmask_upload_bytes", "Bytes of files received", registry=self._registry
         )
+        self.uploads = Gauge("unmask_uploads", "Uploads being received", registry=self._registry)
         self._jobs = Gauge("unmask_jobs", "Analyses by state", ["state"], registry=self._registry)
         self._workers = Gauge(
             "unmask_workers", "Workers seen within three leases", registry=self._registry

@@ -100,6 +100,11 @@ KINDS: dict[str, Kind] = {
         "The queue is full",
         "Of 256 places for waiting analyses too few are free. Send it again in 30 s.",
     ),
+    "too-many-uploads": Kind(
+        429,
+        "Too many uploads at once",
+        "32 uploads are being received. Send it again in 5 s.",
+    ),
     "rate-limited": Kind(
         429, "Too many requests", "At most 120 requests a minute. Send it again in 2 s."
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -50,6 +51,7 @@ class Service:
         requests: tokens' and addresses' requests.
         failures: wrong tokens by address.
         refusals: audited refusals by address.
+        places: for uploads that are being received.
     """
 
     settings: ServerSettings
@@ -60,11 +62,13 @@ class Service:
     requests: Buckets = field(init=False)
     failures: Buckets = field(init=False)
     refusals: Buckets = field(init=False)
+    places: threading.BoundedSemaphore = field(init=False)
 
     def __post_init__(self) -> None:
         self.requests = Buckets(self.settings.rate_per_minute, self.clock)
         self.failures = Buckets(FAILED_LOGINS_PER_MINUTE, self.clock)
         self.refusals = Buckets(AUDITED_PER_MINUTE, self.clock)
+        self.places = threading.BoundedSemaphore(self.settings.max_uploads)
 
     async def audit(
         self, who: str, action: str, subject: str, outcome: str, address: str | None

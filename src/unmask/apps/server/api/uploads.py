@@ -9,8 +9,8 @@ import hashlib
 import os
 import shutil
 import unicodedata
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -28,6 +28,8 @@ WRITE_BYTES = 256 * 1024
 """Gathered before a thread writes it."""
 OVERHEAD_BYTES = 64 * 1024
 """Of a body, for boundaries, headers and fields, beside its files."""
+PLACE_WAIT_S = 5
+"""Seconds to wait where too many uploads are being received."""
 MOST_FIELD_BYTES = 32
 MOST_NAME = 255
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -75,17 +77,39 @@ async def received_form(
         most_files: in one request.
 
     Raises:
-        ProblemError: 400, 408, 413, 415, 422 or 503; nothing is left on disk then.
+        ProblemError: 400, 408, 413, 415, 422, 429 or 503; nothing is left on disk then.
     """
-    reader = _FormReader(service, part, most_files)
+    with _place(service):
+        reader = _FormReader(service, part, most_files)
+        try:
+            limit = service.settings.max_upload_bytes * most_files + OVERHEAD_BYTES
+            async for event in read_parts(request, most_bytes=limit, patience=service.patience):
+                await reader.feed(event)
+            yield reader.form
+        finally:
+            # also where the request was cancelled: the deletion is waited for, not given up
+            await asyncio.shield(asyncio.ensure_future(run_in_threadpool(reader.discard)))
+
+
+@contextmanager
+def _place(service: Service) -> Iterator[None]:
+    """One of the places for uploads, free again however the upload ends.
+
+    Raises:
+        ProblemError: 429, all are taken.
+    """
+    if not service.places.acquire(blocking=False):
+        raise ProblemError(
+            "too-many-uploads",
+            f"{service.settings.max_uploads} uploads are being received. Send it again in "
+            f"{PLACE_WAIT_S} s.",
+            headers={"Retry-After": str(PLACE_WAIT_S)},
+        )
     try:
-        limit = service.settings.max_upload_bytes * most_files + OVERHEAD_BYTES
-        async for event in read_parts(request, most_bytes=limit, patience=service.patience):
-            await reader.feed(event)
-        yield reader.form
+        with service.meters.uploads.track_inprogress():
+            yield
     finally:
-        # also where the request was cancelled: the deletion is waited for, not given up
-        await asyncio.shield(asyncio.ensure_future(run_in_threadpool(reader.discard)))
+        service.places.release()
 
 
 class _FormReader:
