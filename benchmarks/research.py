@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--index", type=Path)
     parser.add_argument("--fakes", action="append", default=[], metavar="GENERATOR=INDEX")
+    parser.add_argument("--backbone-weights", type=Path, help="of candidates from ImageNet weights")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, help="may be deleted afterwards; OUT.work by default")
     parser.add_argument("--candidates", default="", help="some of the table's; all by default")
@@ -51,6 +52,7 @@ def main() -> int:
                 given.work or Path(f"{os.path.abspath(given.out)}.work"),
                 given.jobs,
                 lambda text: print(text, file=sys.stderr, flush=True),
+                given.backbone_weights,
             )
             failures = workshop.carry_out(
                 [name for name in given.candidates.split(",") if name],

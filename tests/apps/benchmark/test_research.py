@@ -14,6 +14,7 @@ import yaml
 from tests.apps.benchmark.conftest import TRAINED, UNSEEN, face
 
 from unmask.apps.benchmark import one
+from unmask.apps.benchmark.plan import Arm
 from unmask.apps.benchmark.research import Research, Workshop, rank, read_research
 from unmask.apps.benchmark.run import alone
 from unmask.data.index import index_of, write_index
@@ -124,6 +125,30 @@ def test_folds_of_families_that_are_not_there_are_refused(done: Any, tmp_path: P
     shop = Workshop(odd, done.shop.items, "val", tmp_path, done.shop.work, 1, lambda text: None)
     with pytest.raises(ConfigError, match="leaves out stylegan9"):
         shop.carry_out(["meso"], ["gans"], [0])
+
+
+def test_only_candidates_that_begin_from_imagenet_weights_get_them(
+    done: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Path | None] = {}
+
+    def note(todo: list[Any], *_: object) -> list[str]:
+        given.update({job.arm: job.config.backbone_weights for job in todo})
+        return []
+
+    monkeypatch.setattr("unmask.apps.benchmark.research.run_all", note)
+    arms = {
+        "begun": Arm(model="airl_small", pretrained=True),
+        "scratch": Arm(model="airl_small"),
+    }
+    table = done.shop.research.table.model_copy(update={"arms": arms})
+    research = done.shop.research.model_copy(update={"table": table})
+    weights = tmp_path / "backbone.safetensors"
+    shop = Workshop(
+        research, done.shop.items, "val", tmp_path, done.shop.work, 1, lambda text: None, weights
+    )
+    assert shop.carry_out([], ["swaps"], [0]) == []
+    assert given == {"begun.swaps": weights, "scratch.swaps": None}
 
 
 def test_a_name_with_a_dot_is_refused(tmp_path: Path, write_table: Callable[..., Path]) -> None:

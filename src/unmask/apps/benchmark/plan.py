@@ -27,6 +27,8 @@ class Arm(_Model):
 
     model: str
     summary: str = ""
+    pretrained: bool | None = None
+    """Whether it begins from ImageNet weights; as the others do when null."""
     model_options: dict[str, Any] = {}
     data: dict[str, Any] = {}
     optim: dict[str, Any] = {}
@@ -90,7 +92,9 @@ class Table(_Model):
                     "name": f"{arm}-{seed}",
                     "model": chosen.model,
                     "model_options": chosen.model_options,
-                    "pretrained": self.common.pretrained,
+                    "pretrained": self.common.pretrained
+                    if chosen.pretrained is None
+                    else chosen.pretrained,
                     "seed": seed,
                     "data": data,
                     "optim": {**self.common.optim, **chosen.optim},

@@ -137,6 +137,7 @@ class Workshop:
         out, work: results, and what may be deleted.
         jobs: runs at a time.
         say: told of every run.
+        backbone_weights: of the candidates that begin from ImageNet weights; fetched when None.
     """
 
     research: Research
@@ -146,6 +147,7 @@ class Workshop:
     work: Path
     jobs: int
     say: Say
+    backbone_weights: Path | None = None
 
     @property
     def cache(self) -> Path:
@@ -213,6 +215,7 @@ class Workshop:
         config = config.model_copy(
             update={
                 "name": f"{name}.{fold}-{config.seed}",
+                "backbone_weights": self.backbone_weights if config.pretrained else None,
                 "data": config.data.model_copy(update={"beside": beside}),
             }
         )
