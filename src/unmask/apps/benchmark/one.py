@@ -124,7 +124,8 @@ def _run(job: Job) -> str:
         )
     trained = time.perf_counter() - started
     model, card = load_checkpoint(weights)
-    if TrainConfig.model_validate(card.training["configuration"]) != job.config:
+    trained_with = TrainConfig.model_validate(card.training["configuration"])
+    if config_sha256(trained_with) != config_sha256(job.config):
         raise ConfigError(
             f"{weights} was trained with another configuration.",
             f"Delete {folder}, or choose another --work.",
@@ -148,7 +149,9 @@ def _run(job: Job) -> str:
             "validation_reals": len(reals.logits),
             "config_sha256": config_sha256(job.config),
             "weights_sha256": card.weights_sha256,
-            "configuration": json.loads(job.config.model_dump_json(exclude={"data": {"index"}})),
+            "configuration": json.loads(
+                job.config.model_dump_json(exclude={"data": {"index"}, "backbone_weights": True})
+            ),
             "input": card.input.model_dump(mode="json"),
             "precision": job.precision,
             "device": device,
