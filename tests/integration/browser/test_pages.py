@@ -191,19 +191,71 @@ def test_a_token_opens_the_pages_until_logged_out(browser: Any, tmp_path: Path) 
         page.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 360])
-def test_axe_finds_nothing_serious(
-    window: Window, analysed: Callable[[Path], str], scheme: str, width: int
-) -> None:
-    results = [analysed(STILL), analysed(CLIP)]
+@pytest.fixture(params=["light", "dark"])
+def scheme(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=[1280, 360])
+def width(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture
+def looked_at(window: Window, scheme: str, width: int) -> Callable[[], None]:
+    """Fails where the page as it is, with all that can be opened, is hard to use or too wide."""
     window.page.emulate_media(color_scheme=scheme)
     window.page.set_viewport_size({"width": width, "height": 800})
-    for path in ["/", "/model", "/login", "/annotate", *results]:
+
+    def look() -> None:
+        for details in window.page.locator("details").all():
+            details.evaluate("node => { node.open = true; }")
+        path = window.page.url.removeprefix(window.site.address)
+        assert violations(window) == [], path
+        assert window.page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+    return look
+
+
+def test_axe_finds_nothing_serious(
+    window: Window, analysed: Callable[[Path], str], looked_at: Callable[[], None]
+) -> None:
+    results = [analysed(STILL), analysed(CLIP)]
+    for path in ["/", "/model", "/login", "/annotate", "/docs", *results]:
         window.go(path)
         if path in results:
             window.page.wait_for_selector(".face img")
-        for details in window.page.locator("details").all():
-            details.evaluate("node => { node.open = true; }")
-        assert violations(window) == [], path
-        assert window.page.evaluate("document.documentElement.scrollWidth") <= width, path
+        looked_at()
+
+
+def test_axe_finds_nothing_serious_while_a_batch_is_done_and_after(
+    window: Window, site: Site, looked_at: Callable[[], None]
+) -> None:
+    names = ["real_london_1.jpg", "no_face.jpg", "fake_blend_london.jpg"]
+    with site.worker_asleep():
+        window.go("/")
+        window.page.set_input_files("#files", [EXAMPLES / name for name in names])
+        looked_at()
+        window.page.click("#start")
+        window.page.wait_for_url("**/batches/*")
+        window.page.wait_for_selector("text=0 of 3 ended")
+        batch = window.page.url
+        looked_at()
+        window.page.click(f"text={names[2]}")
+        window.page.wait_for_selector("#ahead:not(:empty)")
+        looked_at()
+        window.page.click("#cancel")
+        window.page.wait_for_selector("text=The analysis was cancelled")
+        looked_at()
+    window.page.goto(batch)
+    window.page.wait_for_selector("text=All 3 ended.")
+    assert window.page.locator("#rows .state").all_inner_texts()[1:] == ["Not scored", "Cancelled"]
+    looked_at()
+
+
+def test_axe_finds_nothing_serious_where_nothing_is(
+    window: Window, looked_at: Callable[[], None]
+) -> None:
+    window.go(f"/jobs/{'0' * 32}")
+    window.complaints.remove(next(text for text in window.complaints if "404" in text))
+    looked_at()
