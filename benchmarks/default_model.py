@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from record import ROOT, Record, arguments, command
 
+from unmask.apps.cli.indices import pairs
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.dataset import DAILY, ScoringSet, scoring_sets
 from unmask.data.items import read_items_with
@@ -202,7 +203,7 @@ def main() -> None:
     parser.add_argument("--install", action="store_true", help="put the model into the package")
     args = parser.parse_args()
     record = Record(seed=0)
-    fakes = {name: Path(path) for name, path in (entry.split("=", 1) for entry in args.fakes)}
+    fakes = {name: Path(path) for name, path in pairs("--fakes", args.fakes)}
 
     def trained(config: Path) -> Path:
         """Weights of a configuration, trained now unless they are there."""

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from unmask.apps.benchmark.lae import ARMS, run_lae
+from unmask.apps.cli.indices import pairs
 from unmask.errors import UnmaskError
 from unmask.training.lae.config import load_lae_config
 from unmask.training.lae.source import resolve_data
@@ -42,7 +43,7 @@ def main() -> int:
         torch.set_num_threads(given.threads)
     try:
         config = load_lae_config(given.config, changes=given.set)
-        named = dict(entry.split("=", 1) for entry in given.index)
+        named = dict(pairs("--index", given.index))
         indices = {**config.data.indices, **{name: Path(path) for name, path in named.items()}}
         data = config.data.model_copy(update={"indices": indices})
         page = run_lae(

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from unmask.apps.benchmark.research import Workshop, rank, read_research
+from unmask.apps.cli.indices import pairs
 from unmask.data.items import read_items_with
 from unmask.errors import UnmaskError
 
@@ -43,10 +44,12 @@ def main() -> int:
         if not given.only_rank:
             if given.index is None:
                 parser.error("--index is needed to train")
-            fakes = dict(entry.split("=", 1) for entry in given.fakes)
             workshop = Workshop(
                 research,
-                read_items_with(given.index, {name: Path(path) for name, path in fakes.items()}),
+                read_items_with(
+                    given.index,
+                    {name: Path(path) for name, path in pairs("--fakes", given.fakes)},
+                ),
                 given.split,
                 given.out,
                 given.work or Path(f"{os.path.abspath(given.out)}.work"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,7 @@ VALUES = {"--unseen": "FAKES", "--fakes": "INDEX"}
 """What comes after the `=` of options that take every name once."""
 
 
-def pairs(option: str, given: tuple[str, ...]) -> list[tuple[str, str]]:
+def pairs(option: str, given: Sequence[str]) -> list[tuple[str, str]]:
     """`NAME=VALUE` options as pairs, each name and value there."""
     found: list[tuple[str, str]] = []
     for entry in given:
