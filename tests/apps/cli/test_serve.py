@@ -53,7 +53,7 @@ def test_options_become_settings(started, data):
         "--jobs", 2, "--model", "m.safetensors", "--device", "cpu", "--max-frames", 8,
         "--behind-tls", "--audit-retention", 30, "--max-upload", 1.5, "--retention", 0.5,
         "--queue", 7, "--rate", 9, "--uploads", 5,
-        "--annotations", data / "masks",
+        "--annotations", data / "masks", "--calibration", data / "own.json",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
     expected = ServerSettings.of(
@@ -62,6 +62,7 @@ def test_options_become_settings(started, data):
         device="cpu", max_frames=8, max_upload_bytes=1572864, retention_s=1800.0,
         queue_limit=7, rate_per_minute=9, annotations=data / "masks", behind_tls=True,
         audit_retention_s=30 * 86400.0, max_uploads=5,
+        calibration=data / "own.json",
     )  # fmt: skip
     assert started == [(expected, True)]
 
@@ -127,6 +128,25 @@ def test_a_store_of_a_later_version_is_refused(data, words):
     assert done.exit_code == 2
     assert "of version 999" in done.stderr
     assert "update this one" in done.stderr
+
+
+@pytest.mark.parametrize("role", ["all", "api", "worker"])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "cannot be read"), ("{}", "is no calibration of unmask")],
+    ids=["missing", "something else"],
+)
+def test_a_wrong_calibration_is_refused_before_anything_is_made(
+    tmp_path, data, role, content, words
+):
+    path = tmp_path / "own.json"
+    if content is not None:
+        path.write_text(content)
+    done = unmask("serve", "--data", data, "--port", 0, "--role", role, "--calibration", path)
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert "unmask calibrate" in done.stderr
+    assert not data.exists()
 
 
 def test_an_address_of_elsewhere_is_named(data):

@@ -88,6 +88,8 @@ def require_extra(command: str, modules: dict[str, str] = EXTRA) -> None:
               help="Decoding processes per worker.  [half the cores]")  # fmt: skip
 @options.model
 @options.device
+@click.option("--calibration", type=click.Path(path_type=Path, dir_okay=False),
+              help="Thresholds of `unmask calibrate` instead of the model's own.")  # fmt: skip
 @click.option(
     "--max-frames",
     type=click.IntRange(min=1),

@@ -46,6 +46,8 @@ class ServerSettings(CheckedSettings):
     Not shown with the settings, for it may hold a password."""
     model: str = DEFAULT_MODEL
     """Name of a packaged model, or path of a .safetensors file."""
+    calibration: AbsolutePath | None = None
+    """File of `unmask calibrate` with the thresholds to judge by; None: those of the model."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     max_frames: int = Field(DEFAULT_FRAMES, ge=1, le=10_000)

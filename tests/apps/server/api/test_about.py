@@ -28,6 +28,18 @@ def test_a_model_of_ones_own_is_listed(make_bench: Any, tmp_path: Any) -> None:
     assert models["own"]["threshold"] is None
 
 
+def test_the_model_in_use_has_the_threshold_of_the_services_calibration(
+    make_bench: Any, calibrate: Any
+) -> None:
+    (model,) = make_bench().client.get("/v1/models").json()["items"]
+    assert model["calibrated"] is False
+    (model,) = make_bench(calibration=calibrate()).client.get("/v1/models").json()["items"]
+    assert model["calibrated"] is True
+    assert (model["threshold"]["flag"], model["threshold"]["fpr_at_flag"]) == (0.625, 0.05)
+    assert model["threshold"]["measured_on"] == "120 reals of this user's own"
+    assert model["card"]["decision"]["flag"] != 0.625  # the card stays as it is
+
+
 def test_limits_are_those_of_the_settings(make_bench: Any) -> None:
     bench = make_bench(max_upload_bytes=77, max_frames=5, max_uploads=3)
     limits = bench.client.get("/v1/limits").json()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,6 +143,19 @@ def desk(tmp_path: Path, project: Path) -> Iterator[Desk]:
     settings = ServerSettings.of(
         data=tmp_path / "data", annotations=project, rate_per_minute=10_000, retention_s=3600
     )
+    with opened(settings) as desk:
+        yield desk
+
+
+@pytest.fixture
+def calibrated_desk(desk: Desk, calibrate: Callable[..., Path]) -> Iterator[Desk]:
+    """A service on the same store, started again with a calibration."""
+    with opened(desk.settings.model_copy(update={"calibration": calibrate()})) as again:
+        yield again
+
+
+@contextmanager
+def opened(settings: ServerSettings) -> Iterator[Desk]:
     store = open_store(settings)
     with TestClient(
         create_app(settings, store), base_url="http://127.0.0.1", follow_redirects=False

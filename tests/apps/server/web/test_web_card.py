@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from unmask.apps.server.web.card import card_view, read_model_card
+from unmask.apps.server.model import read_model_card
+from unmask.apps.server.web.card import card_view
 from unmask.errors import CheckpointError
 from unmask.metrics.calibration import sigmoid
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from html import escape
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from unmask.apps.report import text
+from unmask.apps.server.model import read_model_card
 from unmask.apps.server.web import words
-from unmask.apps.server.web.card import read_model_card
 from unmask.results import Result
 
 if TYPE_CHECKING:
@@ -267,3 +268,36 @@ def test_model_page_tells_failures_rates_and_curve(open_page: Callable[..., Page
     low, high = (f"{value:.3f}" for value in blend["ci95"])
     assert f"{blend['auc']:.3f} ({low}–{high})" in page.text
     assert words.MODEL["curve_table"] in page.text
+
+
+def test_model_page_tells_the_thresholds_of_a_calibration_beside_the_cards(
+    calibrated_desk: Desk,
+) -> None:
+    told = calibrated_desk.client.get("/model").text
+    decision = read_model_card("unmask-default")["decision"]
+    assert "5% (95% CI 2–11%)" in told
+    assert "120 reals of this user&#39;s own" in told
+    assert f"flag {decision['flag']:.3f}, clear {decision['clear']:.3f}" in told  # in place of
+    assert escape(words.MODEL["reals_note"]) in told
+
+
+def test_commands_name_the_calibration_that_a_result_was_judged_with(
+    desk: Desk, calibrated_desk: Desk, scored_result: Callable[..., Result]
+) -> None:
+    before = desk.done("before.jpg")
+    own = {"flag": 0.625, "clear": 0.125, "measured_on": "120 reals of this user's own"}
+    result = scored_result("after.jpg")
+    assert result.threshold is not None
+    threshold = result.threshold.model_copy(update=own)
+    after = calibrated_desk.done(
+        "after.jpg", result=result.model_copy(update={"threshold": threshold})
+    )
+    told = calibrated_desk.client.get(f"/results/{after.id}").text
+    assert (
+        "unmask scan --out repeated.jsonl --max-frames 7 --calibration own.json after.jpg" in told
+    )
+    assert "unmask verify --calibration own.json --max-frames 7 result.json after.jpg" in told
+    assert str(calibrated_desk.settings.data.parent) not in told
+    told = calibrated_desk.client.get(f"/results/{before.id}").text
+    assert "unmask verify --max-frames 7 result.json before.jpg" in told
+    assert "--calibration" not in told

@@ -36,8 +36,8 @@ LEASES = 3
 )
 def models(request: Request, caller: Reader) -> bodies.ModelList:
     """Licence, threshold, share of real faces flagged, and the whole card."""
-    settings = service_of(request).settings
-    return bodies.ModelList(items=[_model(card, settings) for card in _known(settings)])
+    service = service_of(request)
+    return bodies.ModelList(items=[_model(card, service) for card in _known(service.settings)])
 
 
 @router.get(
@@ -129,13 +129,17 @@ def _known(settings: ServerSettings) -> list[dict[str, Any]]:
     return known
 
 
-def _model(card: dict[str, Any], settings: ServerSettings) -> bodies.ModelInfo:
+def _model(card: dict[str, Any], service: Service) -> bodies.ModelInfo:
     decision = card.get("decision")
+    in_use = card["name"] == service.settings.model.removesuffix(".safetensors").rpartition("/")[2]
+    calibrated = in_use and service.own_thresholds is not None
+    if calibrated and service.own_thresholds is not None:
+        decision = service.own_thresholds.decision.model_dump()
     fields = bodies.ModelThreshold.model_fields
-    own = settings.model.removesuffix(".safetensors").rpartition("/")[2]
     return bodies.ModelInfo(
         name=card["name"],
-        in_use=card["name"] == own,
+        in_use=in_use,
+        calibrated=calibrated,
         summary=card.get("summary", ""),
         licence=card.get("licence", "unspecified"),
         parameters=card.get("parameters"),

@@ -145,6 +145,9 @@ class ModelInfo(_Body):
     parameters: Count | None
     weights_sha256: str
     threshold: ModelThreshold | None
+    calibrated: bool = Field(
+        description="whether the threshold is of the service's own calibration, not of the card"
+    )
     limitations: list[str]
     card: dict[str, Any] = Field(description="the whole model card")
 

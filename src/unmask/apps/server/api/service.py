@@ -13,6 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from unmask.apps.server.api.meters import Meters
 from unmask.apps.server.api.rate import Buckets
 from unmask.apps.server.contract import Store, utc_now
+from unmask.apps.server.model import OwnThresholds, read_own_thresholds
 from unmask.apps.server.settings import ServerSettings
 
 AUDITED_PER_MINUTE = 60
@@ -51,6 +52,7 @@ class Service:
         requests: tokens' and addresses' requests.
         failures: wrong tokens by address.
         refusals: audited refusals by address.
+        own_thresholds: in place of the model's, where the service has a calibration.
         places: for uploads that are being received.
     """
 
@@ -63,11 +65,13 @@ class Service:
     failures: Buckets = field(init=False)
     refusals: Buckets = field(init=False)
     places: threading.BoundedSemaphore = field(init=False)
+    own_thresholds: OwnThresholds | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.requests = Buckets(self.settings.rate_per_minute, self.clock)
         self.failures = Buckets(FAILED_LOGINS_PER_MINUTE, self.clock)
         self.refusals = Buckets(AUDITED_PER_MINUTE, self.clock)
+        self.own_thresholds = read_own_thresholds(self.settings)
         self.places = threading.BoundedSemaphore(self.settings.max_uploads)
 
     async def audit(

@@ -6,13 +6,11 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from unmask.apps.report import numbers
 from unmask.apps.report.charts import Axis
-from unmask.errors import CheckpointError
+from unmask.apps.server.model import OwnThresholds
 
 SPLITS = ("test", "val")
 """Of the numbers in a card the first of these splits that is there is shown."""
@@ -40,7 +38,10 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class CardView:
-    """What the page draws of a card; tables are rows of texts, empty where the card has none."""
+    """What the page draws of a card; tables are rows of texts, empty where the card has none.
+
+    `calibrated` says that the thresholds are not the card's.
+    """
 
     name: str
     summary: str
@@ -49,6 +50,7 @@ class CardView:
     decision: Sequence[tuple[str, str, bool]]
     domain: str
     curve: Curve | None
+    calibrated: bool
     split: str
     calibration: tuple[int, str, str] | None
     ranking: Sequence[tuple[str, str, str, str, str, str]]
@@ -58,50 +60,29 @@ class CardView:
     recorded: str
 
 
-def read_model_card(model: str) -> dict[str, Any]:
-    """The card of a packaged model by name, or of a .safetensors file, as it stands.
+def card_view(card: dict[str, Any], own: OwnThresholds | None = None) -> CardView:
+    """The tables of a card; what it does not hold is left empty, never made up.
 
-    Nothing is loaded but the card: pages must not need the network.
-
-    Raises:
-        CheckpointError: there is none, or it is not a JSON object.
+    Args:
+        card: as it stands in its file.
+        own: thresholds of the service's own, in place of the card's.
     """
-    path = Path(model)
-    try:
-        if path.suffix == ".safetensors":
-            raw = path.with_suffix(".json").read_text("utf-8")
-        else:
-            raw = (
-                resources.files("unmask")
-                .joinpath("weights", f"{path.name}.json")
-                .read_text("utf-8")
-            )
-        card = json.loads(raw)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"The card of the model {path.name} cannot be read.",
-            "A .safetensors file needs its .json card beside it: copy both.",
-        ) from error
-    if not isinstance(card, dict):
-        raise CheckpointError(f"The card of the model {path.name} is damaged.")
-    return card
-
-
-def card_view(card: dict[str, Any]) -> CardView:
-    """The tables of a card; what it does not hold is left empty, never made up."""
     metrics = card.get("metrics") or {}
     splits = metrics.get("splits") or {}
     split = next((name for name in SPLITS if name in splits), "")
-    measured, decision = splits.get(split, {}), card.get("decision")
+    measured: dict[str, Any] = splits.get(split, {})
+    decision: dict[str, Any] = card.get("decision") or {}
+    used = decision | own.decision.model_dump() if decision and own else decision
     error = measured.get("calibration")
     return CardView(
         name=str(card.get("name", "")),
         summary=str(card.get("summary", "")),
         facts=_facts(card),
         limitations=card.get("limitations") or [],
-        decision=_decision(decision) if decision else [],
-        domain=decision["domain"] if decision else "",
-        curve=_curve(decision) if decision else None,
+        decision=[*_decision(used), *_replaced(decision, own)] if decision else [],
+        domain=decision.get("domain", ""),
+        curve=_curve(used) if decision else None,
+        calibrated=bool(decision and own),
         split=split,
         calibration=(error["n"], f"{error['ece']:.3f}", f"{error['brier']:.3f}") if error else None,
         ranking=_ranking(measured),
@@ -138,6 +119,20 @@ def _decision(decision: dict[str, Any]) -> list[tuple[str, str, bool]]:
         ),
         ("Measured on", decision["measured_on"], False),
         ("Probability fitted on", decision["domain"], False),
+    ]
+
+
+def _replaced(decision: dict[str, Any], own: OwnThresholds | None) -> list[tuple[str, str, bool]]:
+    """What the card says in place of which the service's calibration holds."""
+    if own is None:
+        return []
+    card = (
+        f"flag {numbers.score(decision['flag'])}, clear {numbers.score(decision['clear'])}, "
+        f"{numbers.percent(decision['fpr_at_flag'])} of: {decision['measured_on']}"
+    )
+    return [
+        ("Set by", "a calibration of this service on real pictures of its own", False),
+        ("In place of the card's", card, False),
     ]
 
 

@@ -12,8 +12,9 @@ from unmask.apps.report import numbers, text
 from unmask.apps.server.api.bodies import shown_result
 from unmask.apps.server.api.service import service_of
 from unmask.apps.server.contract import LOCAL, SCOPES, Job
+from unmask.apps.server.model import read_model_card
 from unmask.apps.server.web import evidence, words
-from unmask.apps.server.web.card import card_view, read_model_card
+from unmask.apps.server.web.card import card_view
 from unmask.apps.server.web.rendering import duration, render
 from unmask.apps.server.web.view import Row, result_view, row
 from unmask.apps.server.web.visitors import Annotator, Anybody, Reader, frame
@@ -66,7 +67,7 @@ def result(request: Request, who: Reader, id: Id) -> Response:
     shown = shown_result(found)
     if shown is None:
         return RedirectResponse(f"/jobs/{id}", 303)
-    view = result_view(found, shown, service.settings.model)
+    view = result_view(found, shown, service.settings, service.own_thresholds)
     return render(
         "result",
         words.RESULT,
@@ -120,7 +121,8 @@ def annotate(request: Request, who: Annotator) -> Response:
 @router.get("/model")
 def model(request: Request, who: Anybody) -> Response:
     """The card of the model that judges."""
-    card = card_view(read_model_card(service_of(request).settings.model))
+    service = service_of(request)
+    card = card_view(read_model_card(service.settings.model), service.own_thresholds)
     return render("model", words.MODEL, **frame(request, "model"), card=card)
 
 

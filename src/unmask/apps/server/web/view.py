@@ -10,6 +10,8 @@ from typing import Any
 from unmask.apps.cli.backend import DEFAULT_MODEL
 from unmask.apps.report import charts, numbers, record, text
 from unmask.apps.server.contract import Job
+from unmask.apps.server.model import OwnThresholds
+from unmask.apps.server.settings import ServerSettings
 from unmask.apps.server.web import words
 from unmask.media.formats import VIDEO_FORMATS
 from unmask.results import FaceTrack, Result
@@ -97,15 +99,19 @@ class ResultView:
         return self.job.format in VIDEO_FORMATS
 
 
-def result_view(job: Job, result: Result, model: str) -> ResultView:
+def result_view(
+    job: Job, result: Result, settings: ServerSettings, own: OwnThresholds | None = None
+) -> ResultView:
     """Everything the Result page needs.
 
     Args:
         job: that was done.
         result: of it.
-        model: as `ServerSettings.model` names it.
+        settings: of the service.
+        own: thresholds of its calibration, if it has one.
     """
-    command = _command(result, job.name, model)
+    calibration = _calibration_option(result, settings, own)
+    command = _command(result, job.name, settings.model, calibration)
     drawn = charts.timeline(result)
     return ResultView(
         number=1,
@@ -120,19 +126,39 @@ def result_view(job: Job, result: Result, model: str) -> ResultView:
         timeline=drawn,
         facts=record.facts(result),
         scan_line=numbers.shell_line(command),
-        verify_line=record.verify_line(result, ["unmask", "scan", *_frames_option(result)]),
+        verify_line=_verify_line(result, calibration),
         recorded=record.as_json(result),
         data=player_data(job, result, drawn),
     )
 
 
-def _command(result: Result, name: str, model: str) -> list[str]:
+def _command(result: Result, name: str, model: str, calibration: Sequence[str]) -> list[str]:
     """The command line that scans the same file with the same settings."""
     line = ["unmask", "scan", "--out", "repeated.jsonl"]
     line += _frames_option(result)
     if model != DEFAULT_MODEL:
         line += ["--model", Path(model).name]  # where it lies is the service's own affair
-    return [*line, *(["--"] if name.startswith("-") else []), name]
+    return [*line, *calibration, *(["--"] if name.startswith("-") else []), name]
+
+
+def _verify_line(result: Result, calibration: Sequence[str]) -> str:
+    """The command line that checks this result."""
+    line = record.verify_line(result, ["unmask", "scan", *_frames_option(result)])
+    start = ["unmask", "verify"]
+    return numbers.shell_line([*start, *calibration]) + line.removeprefix(numbers.shell_line(start))
+
+
+def _calibration_option(
+    result: Result, settings: ServerSettings, own: OwnThresholds | None
+) -> list[str]:
+    """The option that repeats a result, unless it was judged before the service got its file."""
+    if own is None or settings.calibration is None:
+        return []
+    limits = result.threshold
+    used = (own.decision.flag, own.decision.clear, own.decision.measured_on)
+    if limits is not None and (limits.flag, limits.clear, limits.measured_on) != used:
+        return []
+    return ["--calibration", settings.calibration.name]
 
 
 def _frames_option(result: Result) -> list[str]:

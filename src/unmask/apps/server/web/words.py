@@ -215,6 +215,7 @@ MODEL: dict[str, Any] = {
     "how this model would meet a generator like it for the first time.",
     "found": "Found",
     "reals": "Real faces that are flagged, on the {split} split",
+    "reals_note": "At the card's own threshold, not at that of this service's calibration.",
     "trained_on": "What it was trained and measured on",
     "columns": {
         "family": "Fakes",

@@ -15,6 +15,7 @@ from PIL import Image
 
 from unmask import __version__
 from unmask.apps.report import ReportWriter, pictures
+from unmask.apps.server.settings import ServerSettings
 from unmask.apps.server.worker.evidence_file import (
     EVIDENCE_JSON,
     REPORT_HTML,
@@ -170,9 +171,11 @@ def recorded_with(examined: Examined, recorded: Result) -> Examined:
     return replace(examined, result=recorded)
 
 
-def command_of(result: Result, model: str) -> list[str]:
+def command_of(result: Result, settings: ServerSettings) -> list[str]:
     """The command line that gives this result on any machine, without this one's folders."""
-    words = ["unmask", "scan", "--model", Path(model).name]
+    words = ["unmask", "scan", "--model", Path(settings.model).name]
+    if settings.calibration is not None:
+        words += ["--calibration", settings.calibration.name]
     if result.run is not None and result.run.max_frames is not None:
         words += ["--max-frames", str(result.run.max_frames)]
     return [*words, "--", result.input.path]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
 from unmask.faces import MTCNNDetector
 from unmask.inference.detector import Detector, Examined
+from unmask.inference.own_reals import CalibrationFile
 from unmask.inference.settings import Settings, choose_device, locate_weights
 from unmask.media.decoded import Failure, Media
 from unmask.models.checkpoint import load_checkpoint
@@ -19,14 +21,17 @@ class Judge:
     Args:
         model: name of a packaged model, or path of a .safetensors file.
         device: auto, cpu, cuda, cuda:N or mps.
+        calibration: a file of `unmask calibrate`; None: the thresholds of the model.
 
     Raises:
-        ConfigError: unknown model or device, or a model without thresholds.
+        ConfigError: unknown model or device, a model without thresholds, or a calibration that
+            cannot be used with it.
         CheckpointError: weights or card missing or damaged.
     """
 
-    def __init__(self, model: str, device: str) -> None:
+    def __init__(self, model: str, device: str, *, calibration: Path | None = None) -> None:
         self._network, self._card = load_checkpoint(locate_weights(model))
+        self._calibration = None if calibration is None else CalibrationFile.read(calibration)
         self._device = choose_device(device)
         self._faces = MTCNNDetector(device=self._device)
         self._detectors: dict[int, Detector] = {}
@@ -68,5 +73,6 @@ class Judge:
                 settings=settings,
                 device=self._device,
                 face_detector=self._faces,
+                calibration=self._calibration,
             )
         return self._detectors[max_frames]

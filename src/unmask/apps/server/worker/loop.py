@@ -216,7 +216,7 @@ class Loop:
             [decoded.item], max_frames=self._frames(claim), evidence=True
         )
         examined = recorded_with(examined, job.result)
-        command = command_of(job.result, self._settings.model)
+        command = command_of(job.result, self._settings)
         write_evidence(folder, claim.job, examined, command=command)
 
     def _check_device(self) -> None:

@@ -78,7 +78,9 @@ def main() -> int:
         try:
             from unmask.apps.server.worker.judging import Judge  # torch: not before all is well
 
-            work(order, store, Judge(order.settings.model, order.settings.device), say=say)
+            given = order.settings
+            judge = Judge(given.model, given.device, calibration=given.calibration)
+            work(order, store, judge, say=say)
         finally:
             store.close()
     except UnmaskError as error:

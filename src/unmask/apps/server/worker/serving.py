@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from unmask.apps.server.contract import Store, utc_now
+from unmask.apps.server.model import read_own_thresholds
 from unmask.apps.server.settings import ServerSettings, is_loopback
 from unmask.apps.server.store import open_store
 from unmask.apps.server.worker.supervisor import Supervisor
@@ -40,9 +41,10 @@ def serve(
         told: how often it was told to stop.
 
     Raises:
-        ConfigError: the address cannot be used, the store cannot be opened, or the workers
-            cannot work with these settings.
+        ConfigError: the calibration cannot be used, the address cannot be used, the store cannot
+            be opened, or the workers cannot work with these settings.
     """
+    read_own_thresholds(settings)  # before anything is made: a wrong file is refused here
     store = open_store(settings)
     try:
         if api:
