@@ -9,12 +9,14 @@ Trains what is not yet trained in `--runs`: the default model, and one model per
 `configs/left_out`, without the families named there. Scores the validation split, on which the
 decision was fitted, and the test split. With `--install` the default model and its card, with these
 results in it, go into the package. `--config configs/permissive.yaml` measures that model instead,
-without models of left-out families.
+without models of left-out families. `--left-out-from JSON` takes what was measured of these models
+from an earlier result instead of training them again: for when `configs/left_out` is what it was.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -198,6 +200,7 @@ def main() -> None:
     parser.add_argument("--fakes", action="append", default=[], metavar="GENERATOR=INDEX")
     parser.add_argument("--backbone-weights", type=Path)
     parser.add_argument("--config", type=Path, default=DEFAULT)
+    parser.add_argument("--left-out-from", type=Path, help="an earlier result of this benchmark")
     parser.add_argument("--people", type=Path, help="the London Set's table of people")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--install", action="store_true", help="put the model into the package")
@@ -222,7 +225,9 @@ def main() -> None:
 
     config = load_config(args.config)
     weights = trained(args.config)
-    folds = sorted(LEFT_OUT.glob("*.yaml")) if args.config.resolve() == DEFAULT.resolve() else []
+    earlier = json.loads(args.left_out_from.read_text("utf-8")) if args.left_out_from else None
+    is_default = args.config.resolve() == DEFAULT.resolve()
+    folds = sorted(LEFT_OUT.glob("*.yaml")) if is_default and earlier is None else []
     left_out = {path.stem: trained(path) for path in folds}
     crops = prepare_crops(read_items_with(args.index, fakes), args.runs / "cache")
     people = read_people(args.people)
@@ -236,6 +241,10 @@ def main() -> None:
         },
         "threshold": {"flag": decision.flag, "clear": decision.clear},
     }
+    if earlier is not None:
+        for split, found in results["splits"].items():
+            found["left_out_family"] |= earlier["results"]["splits"][split]["left_out_family"]
+        results["left_out_from"] = {key: earlier[key] for key in ("command", "commit", "date")}
     record.write(args.out, results)
     if args.install:
         install(weights, results)
