@@ -203,7 +203,10 @@ def width(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def looked_at(window: Window, scheme: str, width: int) -> Callable[[], None]:
-    """Fails where the page as it is, with all that can be opened, is hard to use or too wide."""
+    """Fails where the page as it is, with all that can be opened, is hard to use or too wide.
+
+    A caption that is a letter wide is one that stands outside of its table.
+    """
     window.page.emulate_media(color_scheme=scheme)
     window.page.set_viewport_size({"width": width, "height": 800})
 
@@ -213,6 +216,8 @@ def looked_at(window: Window, scheme: str, width: int) -> Callable[[], None]:
         path = window.page.url.removeprefix(window.site.address)
         assert violations(window) == [], path
         assert window.page.evaluate("document.documentElement.scrollWidth") <= width, path
+        captions = window.page.locator("caption:not(.seen-less):visible").all()
+        assert [one for one in captions if one.bounding_box()["width"] < 60] == [], path
 
     return look
 

@@ -19,7 +19,7 @@ from unmask.results import Result
 if TYPE_CHECKING:
     from conftest import Desk
 
-VOID = {"meta", "img", "input", "br", "link", "hr"}
+VOID = {"meta", "img", "input", "br", "link", "hr", "wbr"}
 HOSTILE = '"><script>alert(1)</script>\u202egpj.exe'
 
 
@@ -301,3 +301,10 @@ def test_commands_name_the_calibration_that_a_result_was_judged_with(
     told = calibrated_desk.client.get(f"/results/{before.id}").text
     assert "unmask verify --max-frames 7 result.json before.jpg" in told
     assert "--calibration" not in told
+
+
+def test_long_names_are_broken_after_their_parts(desk: Desk) -> None:
+    job = desk.done("a_<long>_name.jpg")
+    for path in ("/", f"/results/{job.id}"):
+        told = desk.client.get(path).text
+        assert "<bdi>a_<wbr>&lt;long&gt;_<wbr>name.<wbr>jpg</bdi>" in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
@@ -9,6 +10,7 @@ from typing import Any
 
 from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader
+from markupsafe import Markup
 
 from unmask import __version__
 from unmask.apps.report import numbers
@@ -24,7 +26,7 @@ def environment() -> Environment:
     env = result_environment()
     assert env.loader is not None
     env.loader = ChoiceLoader([PackageLoader("unmask.apps.server.web", "templates"), env.loader])
-    env.filters["moment"] = moment
+    env.filters |= {"moment": moment, "breakable": breakable}
     env.globals |= {"common": words.COMMON, "tool": f"unmask {__version__}"}
     return env
 
@@ -54,6 +56,15 @@ def report_style() -> str:
 def moment(value: datetime | None) -> str:
     """A time for people, in UTC to the minute: `2026-01-02 03:04 UTC`."""
     return numbers.NONE if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def breakable(name: str) -> Markup:
+    """A file name, invisible characters spelled out, that may be broken after `_` and `.`.
+
+    >>> breakable("a_<b>.jpg")
+    Markup('a_<wbr>&lt;b&gt;.<wbr>jpg')
+    """
+    return Markup("<wbr>").join(re.split(r"(?<=[_.])", numbers.visible(name)))
 
 
 def duration(seconds: float) -> str:

@@ -141,7 +141,7 @@ RESULT: dict[str, Any] = {
     "record": "Where this comes from, and how to repeat it",
     "repeat": "Repeat and verify",
     "repeat_note": "Run it where the file with the SHA-256 above lies, under the name it was "
-    "uploaded with; result.json is the download below.",
+    "uploaded with; result.json is the download above.",
     "recorded": "The result as recorded (JSON)",
     "take": "Take it with you",
     "report": "Report (HTML)",

@@ -1,7 +1,7 @@
 // The Analyse page: choose or drop files, upload them, go to the analysis or the batch.
 import { ask, freshKey, passing, pause, Refused, trouble } from "./net.js";
 import { send } from "./upload.js";
-import { data, say, size, words } from "./words.js";
+import { breakable, data, say, size, words } from "./words.js";
 
 const at = (id) => document.getElementById(id);
 const WAITS = [2, 5, 10, 20, 30];
@@ -32,7 +32,7 @@ function draw() {
 function line(entry) {
   const item = document.createElement("li");
   const name = document.createElement("bdi");
-  name.textContent = entry.file.name;
+  name.append(...breakable(entry.file.name));
   const state = document.createElement("span");
   state.className = "small";
   state.textContent = size(entry.file.size);

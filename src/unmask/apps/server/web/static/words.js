@@ -12,6 +12,11 @@ export function fill(text, values = {}) {
 /** Say a sentence of the page, filled in. */
 export const say = (name, values) => fill(words[name], values);
 
+/** A file name that may be broken after `_` and `.`, as nodes to append. */
+export const breakable = (name) =>
+  name.split(/([_.])/).flatMap((part) =>
+    (part === "_" || part === "." ? [part, document.createElement("wbr")] : [part]));
+
 /** Bytes with one decimal unit, as the report writes them. */
 export function size(bytes) {
   for (const [unit, one] of [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]) {

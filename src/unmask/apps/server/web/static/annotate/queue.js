@@ -1,6 +1,6 @@
 // The list of chosen pictures, and how far it is against its budget.
 import { get } from "../net.js";
-import { say, words } from "../words.js";
+import { breakable, say, words } from "../words.js";
 
 const at = (id) => document.getElementById(id);
 const SHAPES = { open: "○", mask: "■", no_forgery: "—", skipped: "»" };
@@ -58,7 +58,7 @@ export class Queue {
     const shape = Object.assign(document.createElement("span"), { textContent: SHAPES[item.state] });
     shape.className = "shape";
     const name = document.createElement("bdi");
-    name.textContent = item.picture;
+    name.append(...breakable(item.picture));
     const said = Object.assign(document.createElement("span"), { className: "small", textContent: by });
     button.append(shape, name, said);
     if (item.sha256 === this.current?.sha256) button.setAttribute("aria-current", "true");
