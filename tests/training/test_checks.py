@@ -42,6 +42,8 @@ def test_what_works_passes() -> None:
         ({"pretrained": True}, 1, "pretrained: true: cannot be had for airl_small_frequency"),
         ({"pretrained": True, "model": "residual", "model_options": {}}, 1, "no backbone"),
         ({"backbone_weights": "x"}, 1, "backbone_weights: cannot be had"),
+        ({"backbone_weights": "x", "start": "y"}, 1, "start: gives all weights"),
+        ({"pretrained": False, "start": "y"}, 1, "start: gives all weights"),
         (
             {"model": "meso4", "model_options": {}, "data": {"side": 128}},
             1,

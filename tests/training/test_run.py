@@ -197,6 +197,41 @@ def test_fakes_of_another_index_are_trained_with(index: Path, runs: Path, tmp_pa
     assert "--fakes blurrer=INDEX.csv" in card.training["command"]
 
 
+def test_a_run_goes_on_from_the_weights_of_another(
+    trained: tuple[dict[str, Any], Path, Path], index: Path, runs: Path, tmp_path: Path
+) -> None:
+    content, _, weights = trained
+    still = {**content["optim"], "epochs": 1, "learning_rate": 1e-12}
+    path = config(tmp_path, {**content, "name": f"on-{content['name']}", "optim": still})
+    words = ["train", str(path), "--index", str(index), "--out", str(runs / f"on-{path.stem}")]
+    done = CliRunner().invoke(app, [*words, "--start", str(weights)])
+    assert done.exit_code == 0, done.output
+    before = load_checkpoint(weights)
+    after, card = load_checkpoint(Path(done.stdout.strip()))
+    for name, parameter in after.named_parameters():
+        assert torch.allclose(parameter, dict(before[0].named_parameters())[name], atol=1e-6), name
+    assert card.training["started_from"] == {
+        "name": content["name"], "weights_sha256": before[1].weights_sha256
+    }  # fmt: skip
+    assert f"--start {weights.name}" in card.training["command"]
+    assert str(weights.parent) not in card.model_dump_json()
+
+
+def test_weights_of_another_network_are_no_start(
+    index: Path, runs: Path, tmp_path: Path, trained: tuple[dict[str, Any], Path, Path]
+) -> None:
+    other = {**FREQUENCY, "name": "wider", "model_options": {**NETWORK, "fused": 16}}
+    words = ["train", str(config(tmp_path, other)), "--index", str(index)]
+    done = CliRunner().invoke(
+        app, [*words, "--out", str(runs / "wider"), "--start", str(trained[2])]
+    )
+    assert done.exit_code == ConfigError.exit_code
+    assert "with other options" in done.stderr
+    done = CliRunner().invoke(app, [*words, "--out", str(runs / "wider"), "--start", "nothing"])
+    assert done.exit_code == ConfigError.exit_code
+    assert "There is no model 'nothing'" in done.stderr
+
+
 def test_pretrained_without_a_hub_names_the_way_out(
     index: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ import unmask
 from unmask.data.crops import Crops
 from unmask.metrics.bootstrap import bootstrap_interval
 from unmask.metrics.ranking import auc
+from unmask.models.checkpoint import read_card
 from unmask.training.config import TrainConfig
 from unmask.training.module import Scores, family_aucs, reals_beside
 
@@ -25,8 +26,11 @@ def facts(config: TrainConfig, crops: Crops, command: str, seconds: float) -> di
     return {
         "command": command,
         "configuration": json.loads(
-            config.model_dump_json(exclude={"data": {"index"}, "backbone_weights": True})
+            config.model_dump_json(
+                exclude={"data": {"index"}, "backbone_weights": True, "start": True}
+            )
         ),
+        "started_from": None if config.start is None else _named(config.start),
         "items": {"/".join(key): n for key, n in sorted(counts.items())},
         "dropped": crops.dropped,
         "commit": commit(),
@@ -34,6 +38,12 @@ def facts(config: TrainConfig, crops: Crops, command: str, seconds: float) -> di
         "torch": torch.__version__,
         "seconds_since_last_start": round(seconds),
     }
+
+
+def _named(weights: Path) -> dict[str, str]:
+    """Which weights a run went on from."""
+    card = read_card(weights)
+    return {"name": card.name, "weights_sha256": card.weights_sha256}
 
 
 def commit() -> str | None:

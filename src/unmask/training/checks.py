@@ -95,6 +95,12 @@ def check_bfloat16(precision: str, field: str, instead: str) -> None:
 
 
 def _check_network(config: TrainConfig) -> None:
+    others = config.backbone_weights is not None or config.pretrained is not None
+    if config.start is not None and others:
+        raise ConfigError(
+            "start: gives all weights, and backbone_weights or pretrained give others.",
+            "Leave one of them out.",
+        )
     spec = sized(model_spec(config.model), config)
     wanted = starts_from_imagenet(spec, config)
     try:

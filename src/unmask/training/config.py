@@ -149,6 +149,9 @@ class TrainConfig(_Section):
     pretrained: bool | None = None
     """ImageNet weights: null follows the network's published recipe."""
     backbone_weights: Path | None = None
+    start: Path | None = None
+    """Weights of an earlier run of the same network to go on from, in place of ImageNet's or random
+    ones. What that run was trained on counts as trained on."""
     seed: Annotated[int, Field(ge=0)] = 0
     select_on: list[str] | None = None
     """Validation families whose mean AUC selects the checkpoint; the trained ones when null."""
@@ -247,6 +250,7 @@ def load_config(path: Path) -> TrainConfig:
         update={
             "data": config.data.model_copy(update={"index": _beside(path, config.data.index)}),
             "backbone_weights": _beside(path, config.backbone_weights),
+            "start": _beside(path, config.start),
         }
     )
 
@@ -261,6 +265,7 @@ def with_overrides(
     index: Path | None = None,
     backbone_weights: Path | None = None,
     pretrained: bool | None = None,
+    start: Path | None = None,
 ) -> TrainConfig:
     """The configuration with what the command line says instead.
 
@@ -273,6 +278,8 @@ def with_overrides(
         raise ConfigError("No index to train on.", "Give --index FILE.csv, or set data.index.")
     if backbone_weights is not None:
         config = config.model_copy(update={"backbone_weights": backbone_weights})
+    if start is not None:
+        config = config.model_copy(update={"start": start})
     if pretrained is not None:
         config = config.model_copy(update={"pretrained": pretrained})
     return config

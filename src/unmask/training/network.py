@@ -3,27 +3,53 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
+from pydantic import BaseModel
 from torch import nn
 
+from unmask.errors import ConfigError
+from unmask.models.checkpoint import load_checkpoint
 from unmask.models.registry import ModelSpec
 from unmask.training.config import TrainConfig
 from unmask.transforms.preprocess import InputSpec
 
 
 def build(spec: ModelSpec, config: TrainConfig, pretrained: bool) -> nn.Module:
-    """The network with the configuration's options; ImageNet weights where they are wanted."""
+    """The network with the configuration's options; ImageNet weights where they are wanted.
+
+    Raises:
+        ConfigError: `start` is of another network.
+        CheckpointError: `start` cannot be read.
+    """
     options = {**spec.config.model_dump(), **config.model_options}
+    network = type(spec.config).model_validate(options)
+    if config.start is not None:
+        return _started(spec, network, config.start)
     return spec.create(
-        config=type(spec.config).model_validate(options),
+        config=network,
         pretrained=pretrained and config.backbone_weights is None,
         backbone_weights=config.backbone_weights,
     )
 
 
+def _started(spec: ModelSpec, network: BaseModel, start: Path) -> nn.Module:
+    """The network of an earlier run, which must be the same."""
+    model, card = load_checkpoint(start)
+    if card.architecture != spec.name or card.config != network.model_dump(mode="json"):
+        raise ConfigError(
+            f"{start.name} is a network {card.architecture} with other options than the "
+            f"configuration's {spec.name}.",
+            "Go on with the network that it is, or leave `start` out.",
+        )
+    return model.train()
+
+
 def starts_from_imagenet(spec: ModelSpec, config: TrainConfig) -> bool:
     """Whether ImageNet weights are fetched: as configured, else as the published recipe has it."""
+    if config.start is not None:
+        return False
     return spec.pretrained if config.pretrained is None else config.pretrained
 
 

@@ -58,6 +58,7 @@ def train(
     fakes: Mapping[str, Path] | None = None,
     backbone_weights: Path | None = None,
     pretrained: bool | None = None,
+    start: Path | None = None,
     devices: int = 1,
 ) -> Path:
     """Train as a configuration says.
@@ -69,7 +70,7 @@ def train(
         config_path: YAML, see `config.TrainConfig`.
         out: folder of this run; face crops are kept in `cache` beside it, for other runs.
         resume: go on from `last.ckpt` if there is one.
-        index, backbone_weights, pretrained: instead of the configuration's.
+        index, backbone_weights, pretrained, start: instead of the configuration's.
         fakes: generator -> another index, of which its fakes are taken and nothing else.
         devices: processes of this machine that share every batch, on a GPU each where there are
             GPUs; the order and the draws are those of one process.
@@ -87,6 +88,7 @@ def train(
         index=index,
         backbone_weights=backbone_weights,
         pretrained=pretrained,
+        start=start,
     )
     cache = out.parent / "cache"
     if share().world == 1:
@@ -100,12 +102,15 @@ def train(
             "fakes": fakes,
             "backbone_weights": backbone_weights,
             "pretrained": pretrained,
+            "start": start,
         }
         places = {"config_path": config_path, "out": out, "resume": resume, "devices": devices}
         run_processes(train, {**places, **given}, devices)
         return out / f"{config.name}.safetensors"
     command = f"unmask train {config_path} --index INDEX.csv"
     command += "".join(f" --fakes {generator}=INDEX.csv" for generator in fakes or {})
+    if config.start is not None:
+        command += f" --start {config.start.name}"
     if devices > 1:
         command += f" --devices {devices}"
     return train_on(config, crops, out=out, cache=cache, resume=resume, command=command)
@@ -165,7 +170,7 @@ def train_on(
         config.data.beside,
         config.select_on or list(config.data.families),
         seed=config.seed,
-        pretrained=from_imagenet or config.backbone_weights is not None,
+        pretrained=from_imagenet or bool(config.backbone_weights or config.start),
     )
     with redirect_stdout(sys.stderr):  # where Lightning's progress bar belongs
         best = _fit(module, config, out, resume, keep_every_epoch)

@@ -150,7 +150,9 @@ def _run(job: Job) -> str:
             "config_sha256": config_sha256(job.config),
             "weights_sha256": card.weights_sha256,
             "configuration": json.loads(
-                job.config.model_dump_json(exclude={"data": {"index"}, "backbone_weights": True})
+                job.config.model_dump_json(
+                    exclude={"data": {"index"}, "backbone_weights": True, "start": True}
+                )
             ),
             "input": card.input.model_dump(mode="json"),
             "precision": job.precision,

@@ -154,7 +154,7 @@ def config_sha256(config: TrainConfig) -> str:
     """
     given = config.model_dump(
         mode="json",
-        exclude={"data": {"index", "workers"}, "backbone_weights": True},
+        exclude={"data": {"index", "workers"}, "backbone_weights": True, "start": True},
         exclude_defaults=True,
     )
     return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()

@@ -34,6 +34,11 @@ from unmask.errors import ConfigError, MissingExtraError
     type=click.Path(path_type=Path),
     help="Safetensors file with ImageNet weights of the RGB backbone.",
 )
+@click.option(
+    "--start",
+    metavar="MODEL",
+    help="Weights to go on from: a packaged model's name, or the file of an earlier run.",
+)
 @click.option("--no-pretrained", is_flag=True, help="Train the RGB backbone from scratch.")
 @click.option(
     "--devices",
@@ -49,6 +54,7 @@ def train(
     index: Path | None,
     fakes: tuple[str, ...],
     backbone_weights: Path | None,
+    start: str | None,
     no_pretrained: bool,
     devices: int,
     resume: bool,
@@ -67,12 +73,13 @@ def train(
     from unmask.training.lae.config import is_lae
 
     if is_lae(config):
-        _refuse_for_lae(fakes, backbone_weights, no_pretrained, devices)
+        _refuse_for_lae(fakes, backbone_weights, start, no_pretrained, devices)
         from unmask.training.lae.run import train_lae
 
         made = train_lae(config, out=out or Path("runs") / config.stem, index=index, resume=resume)
         click.echo(str(made))
         return
+    from unmask.inference.settings import locate_weights
     from unmask.training.run import train as run
 
     path = run(
@@ -83,17 +90,23 @@ def train(
         fakes={name: Path(path) for name, path in pairs("--fakes", fakes)},
         backbone_weights=backbone_weights,
         pretrained=False if no_pretrained else None,
+        start=None if start is None else locate_weights(start),
         devices=devices,
     )
     click.echo(str(path))
 
 
 def _refuse_for_lae(
-    fakes: tuple[str, ...], backbone_weights: Path | None, no_pretrained: bool, devices: int
+    fakes: tuple[str, ...],
+    backbone_weights: Path | None,
+    start: str | None,
+    no_pretrained: bool,
+    devices: int,
 ) -> None:
     given = {
         "--fakes": bool(fakes),
         "--backbone-weights": backbone_weights is not None,
+        "--start": start is not None,
         "--no-pretrained": no_pretrained,
         "--devices": devices > 1,
     }
