@@ -8,6 +8,22 @@ from unmask.apps.report.record import verify_line
 from unmask.results import Coverage, InputInfo, Result
 
 
+def damaged() -> Result:
+    return Result(
+        input=InputInfo(path="a.jpg", sha256="ab" * 32),
+        status="unreadable",
+        reasons=["damaged"],
+        coverage=Coverage(),
+    )
+
+
+def test_verify_has_what_a_score_and_its_threshold_depend_on() -> None:
+    given = ["--calibration=own.json", "--model", "m.safetensors", "--max-frames", "7", "a.jpg"]
+    told = verify_line(damaged(), ["unmask", "scan", *given])
+    options = "--max-frames 7 --model m.safetensors --calibration own.json"
+    assert told == f"unmask verify {options} result.json a.jpg"
+
+
 @pytest.mark.parametrize(
     ("command", "saved"),
     [
@@ -18,12 +34,6 @@ from unmask.results import Coverage, InputInfo, Result
     ],
 )
 def test_verify_names_the_file_that_holds_the_result(command: list[str], saved: str) -> None:
-    result = Result(
-        input=InputInfo(path="a.jpg", sha256="ab" * 32),
-        status="unreadable",
-        reasons=["damaged"],
-        coverage=Coverage(),
-    )
-    words = verify_line(result, command).split()
+    words = verify_line(damaged(), command).split()
     assert words[:2] == ["unmask", "verify"]
     assert words[-2:] == [saved, "a.jpg"]

@@ -84,9 +84,9 @@ def _run_facts(result: Result) -> list[tuple[str, str, bool]]:
 def verify_line(result: Result, command: Sequence[str]) -> str:
     """The command that checks this result, with what the scan's own command line says of it."""
     words = ["unmask", "verify"]
-    frames = _option(command, "--max-frames")
-    if frames is not None:
-        words += ["--max-frames", frames]
+    for option in ("--max-frames", "--model", "--calibration"):
+        if (value := _option(command, option)) is not None:
+            words += [option, value]
     saved = _option(command, "--out") or "result.json"
     if result.input.sha256 is None:  # the content cannot tell which result is meant
         return numbers.shell_line([*words, saved, f"--path={result.input.path}"])

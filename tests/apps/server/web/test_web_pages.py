@@ -296,7 +296,7 @@ def test_commands_name_the_calibration_that_a_result_was_judged_with(
     assert (
         "unmask scan --out repeated.jsonl --max-frames 7 --calibration own.json after.jpg" in told
     )
-    assert "unmask verify --calibration own.json --max-frames 7 result.json after.jpg" in told
+    assert "unmask verify --max-frames 7 --calibration own.json result.json after.jpg" in told
     assert str(calibrated_desk.settings.data.parent) not in told
     told = calibrated_desk.client.get(f"/results/{before.id}").text
     assert "unmask verify --max-frames 7 result.json before.jpg" in told

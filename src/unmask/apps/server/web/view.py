@@ -110,8 +110,9 @@ def result_view(
         settings: of the service.
         own: thresholds of its calibration, if it has one.
     """
-    calibration = _calibration_option(result, settings, own)
-    command = _command(result, job.name, settings.model, calibration)
+    options = _options(result, settings, own)
+    command = ["unmask", "scan", "--out", "repeated.jsonl", *options]
+    command += [*(["--"] if job.name.startswith("-") else []), job.name]
     drawn = charts.timeline(result)
     return ResultView(
         number=1,
@@ -126,26 +127,19 @@ def result_view(
         timeline=drawn,
         facts=record.facts(result),
         scan_line=numbers.shell_line(command),
-        verify_line=_verify_line(result, calibration),
+        verify_line=record.verify_line(result, options),
         recorded=record.as_json(result),
         data=player_data(job, result, drawn),
     )
 
 
-def _command(result: Result, name: str, model: str, calibration: Sequence[str]) -> list[str]:
-    """The command line that scans the same file with the same settings."""
-    line = ["unmask", "scan", "--out", "repeated.jsonl"]
-    line += _frames_option(result)
-    if model != DEFAULT_MODEL:
-        line += ["--model", Path(model).name]  # where it lies is the service's own affair
-    return [*line, *calibration, *(["--"] if name.startswith("-") else []), name]
-
-
-def _verify_line(result: Result, calibration: Sequence[str]) -> str:
-    """The command line that checks this result."""
-    line = record.verify_line(result, ["unmask", "scan", *_frames_option(result)])
-    start = ["unmask", "verify"]
-    return numbers.shell_line([*start, *calibration]) + line.removeprefix(numbers.shell_line(start))
+def _options(result: Result, settings: ServerSettings, own: OwnThresholds | None) -> list[str]:
+    """The options that scan the same file with the same settings."""
+    frames = result.run.max_frames if result.run else None
+    options = ["--max-frames", str(frames)] if frames else []
+    if settings.model != DEFAULT_MODEL:
+        options += ["--model", Path(settings.model).name]  # where it lies is the service's affair
+    return options + _calibration_option(result, settings, own)
 
 
 def _calibration_option(
@@ -159,11 +153,6 @@ def _calibration_option(
     if limits is not None and (limits.flag, limits.clear, limits.measured_on) != used:
         return []
     return ["--calibration", settings.calibration.name]
-
-
-def _frames_option(result: Result) -> list[str]:
-    frames = result.run.max_frames if result.run else None
-    return ["--max-frames", str(frames)] if frames else []
 
 
 def player_data(job: Job, result: Result, drawn: charts.Timeline | None) -> dict[str, Any]:
