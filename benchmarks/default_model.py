@@ -28,8 +28,8 @@ from record import ROOT, Record, arguments, command
 
 from unmask.apps.cli.indices import pairs
 from unmask.data.crops import Crops, prepare_crops
-from unmask.data.dataset import DAILY, ScoringSet, scoring_sets
 from unmask.data.items import read_items_with
+from unmask.data.scoring import DAILY, ScoringSet, scoring_sets
 from unmask.metrics.bootstrap import bootstrap_interval, wilson
 from unmask.metrics.calibration import brier, expected_calibration_error, sigmoid
 from unmask.metrics.ranking import auc, equal_error_rate, tpr_at_fpr

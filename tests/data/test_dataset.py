@@ -10,16 +10,10 @@ import pytest
 import torch
 
 from unmask.data.crops import Crops
-from unmask.data.dataset import (
-    CONTROLS,
-    MadeViews,
-    PairSettings,
-    TrainingPairs,
-    laundered,
-    scoring_sets,
-)
+from unmask.data.dataset import PairSettings, TrainingPairs
 from unmask.data.items import Item
 from unmask.data.pairing import is_of
+from unmask.data.scoring import CONTROLS, MadeViews, laundered, scoring_sets
 from unmask.data.softness import equalise, soften
 from unmask.errors import ConfigError
 from unmask.synthesis.families import TRAINING_FAMILIES

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from unmask.data.dataset import CONTROLS
+from unmask.data.scoring import CONTROLS
 from unmask.errors import ConfigError
 from unmask.evaluation.comparison.layout import expected_items
 from unmask.evaluation.conditions import conditions, in_sweep, on_reals_only, rendered

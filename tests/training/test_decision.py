@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unmask.data.dataset import ScoringSet
+from unmask.data.scoring import ScoringSet
 from unmask.training.decision import LEAST, by_source
 from unmask.training.module import Scores
 

@@ -14,7 +14,8 @@ from functools import partial
 import numpy as np
 from numpy.random import Generator
 
-from unmask.data.dataset import CONTROLS, bounded, laundered
+from unmask.data.dataset import bounded
+from unmask.data.scoring import CONTROLS, laundered
 from unmask.errors import ConfigError
 from unmask.evaluation.comparison.layout import BLUR_JPEG, CLEAN, UNPERTURBED
 from unmask.transforms.levels import LEVELS, PERTURBATIONS, perturb

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unmask.data.dataset import ScoringSet
+from unmask.data.scoring import ScoringSet
 from unmask.losses import am_softmax, attention, supervised_contrastive
 from unmask.metrics.ranking import auc
 from unmask.models.checkpoint import predict

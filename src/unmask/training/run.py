@@ -23,8 +23,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from unmask.data.crops import Crops, prepare_crops
-from unmask.data.dataset import DAILY, PairSettings, TrainingPairs, scoring_sets
+from unmask.data.dataset import PairSettings, TrainingPairs
 from unmask.data.items import read_items_with
+from unmask.data.scoring import DAILY, scoring_sets
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import Card, save_checkpoint
 from unmask.models.registry import ModelSpec, model_spec

@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from unmask.data.atomic import one_at_a_time
 from unmask.data.crops import Crops
-from unmask.data.dataset import PairSettings, ScoringSet, TrainingPairs
+from unmask.data.dataset import PairSettings, TrainingPairs
 from unmask.data.pairing import is_of
+from unmask.data.scoring import ScoringSet
 from unmask.models.rich import RichNet
 from unmask.training.config import DataConfig
 from unmask.training.module import Scores, evaluating

@@ -30,7 +30,7 @@ from torch import Tensor
 import unmask
 from unmask.data.annotation.masks import Mask
 from unmask.data.atomic import replace_text, replacing
-from unmask.data.dataset import scoring_sets
+from unmask.data.scoring import scoring_sets
 from unmask.errors import ConfigError
 from unmask.losses.perceptual import build_perceptual
 from unmask.models.checkpoint import Card, load_checkpoint, save_checkpoint
