@@ -5,7 +5,7 @@
         --backbone-weights lite0.safetensors --people london/people.csv \
         --out benchmarks/results/default_model.json
 
-Trains what is not yet trained in `--runs`: the default model, and one model per file of
+Trains what is not yet trained in `--runs`: the default model in its two runs, and one per file of
 `configs/left_out`, without the families named there. Scores the validation split, on which the
 decision was fitted, and the test split. With `--install` the default model and its card, with these
 results in it, go into the package. `--config configs/permissive.yaml` measures that model instead,
@@ -39,6 +39,8 @@ from unmask.training.module import Scores, reals_beside, score_sets
 from unmask.training.run import train
 
 DEFAULT = Path("configs/default.yaml")
+FIRST = Path("configs/default_first.yaml")
+"""The run that the default model goes on from."""
 LEFT_OUT = Path("configs/left_out")
 PACKAGED = ROOT / "src/unmask/weights"
 LEAST = 20
@@ -194,6 +196,11 @@ def measured(
     }  # fmt: skip
 
 
+def is_default(config: Path) -> bool:
+    """Whether a configuration is that of the model in the package."""
+    return config.resolve() == DEFAULT.resolve()
+
+
 def main() -> None:
     parser = arguments(__doc__.split("\n")[0])
     parser.add_argument("index", type=Path)
@@ -214,20 +221,22 @@ def main() -> None:
         path = out / f"{load_config(config).name}.safetensors"
         if path.is_file():
             return path
+        start = trained(FIRST) if is_default(config) else None
         return train(
             config,
             out=out,
             index=args.index,
             fakes=fakes,
-            backbone_weights=args.backbone_weights,
+            backbone_weights=args.backbone_weights if start is None else None,
+            start=start,
             resume=True,
         )
 
     config = load_config(args.config)
     weights = trained(args.config)
     earlier = json.loads(args.left_out_from.read_text("utf-8")) if args.left_out_from else None
-    is_default = args.config.resolve() == DEFAULT.resolve()
-    folds = sorted(LEFT_OUT.glob("*.yaml")) if is_default and earlier is None else []
+    whole = is_default(args.config) and earlier is None
+    folds = sorted(LEFT_OUT.glob("*.yaml")) if whole else []
     left_out = {path.stem: trained(path) for path in folds}
     crops = prepare_crops(read_items_with(args.index, fakes), args.runs / "cache")
     people = read_people(args.people)
