@@ -212,6 +212,8 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--install", action="store_true", help="put the model into the package")
     args = parser.parse_args()
+    if args.left_out_from and not is_default(args.config):
+        parser.error("--left-out-from is of models without some of the default's families")
     record = Record(seed=0)
     fakes = {name: Path(path) for name, path in pairs("--fakes", args.fakes)}
 

@@ -129,7 +129,10 @@ def measure(
             }
             for name, times in taken.items()
         },
-        "bfloat16_score_difference": {"most": difference.max(), "mean": difference.mean()},
+        "bfloat16_score_difference": {
+            "most": float(difference.max()),
+            "mean": float(difference.mean()),
+        },
         "bfloat16_time_ratio": spread(
             [b[0] / a[0] for a, b in zip(taken["float32"], taken["bfloat16"], strict=True)]
         ),

@@ -96,14 +96,21 @@ def test_of_few_reals_the_wider_limits_hold(parts: Any) -> None:
     assert ((low < bands.min(0)) & (high > bands.max(0))).all()
 
 
-@pytest.mark.parametrize(("farthest", "limit"), [(1.0, 2.0), (9.0, 9.0)])
-def test_features_of_the_reals_become_familiar(farthest: float, limit: float, parts: Any) -> None:
+@pytest.mark.parametrize(
+    ("count", "farthest", "limit"),
+    [(100, 1.0, 2.0), (100, 9.0, 9.0), (401, 9.0, 9.0 * 398 / 400)],
+    ids=["within the card's", "few: all", "many: all but the strangest in 200"],
+)
+def test_features_of_the_reals_become_familiar(
+    count: int, farthest: float, limit: float, parts: Any
+) -> None:
     features = FeatureDomain(
         centres=[[0.0]], directions=[[1.0]], variances=[1.0], rest=1.0, limit=2.0
     )
-    given = [OwnReal("a", 0.1, BANDS, farthest) for _ in range(100)]
+    given = [OwnReal("a", 0.1, BANDS, far) for far in np.linspace(0, farthest, count)]
     decision, _ = fit_on_reals(given, parts.decision(features=features), fpr=0.01)
-    assert decision.features == features.model_copy(update={"limit": limit})
+    assert decision.features is not None
+    assert decision.features.limit == pytest.approx(limit)
 
 
 def test_too_few_reals_are_refused(parts: Any) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from unmask.data.scoring import ScoringSet
-from unmask.training.decision import LEAST, by_source
+from unmask.metrics.features import feature_parameters
+from unmask.training.decision import LEAST, LEAST_FAMILIAR, by_source, familiar
 from unmask.training.module import Scores
 
 
@@ -34,3 +35,26 @@ def test_too_few_even_together_decide_nothing() -> None:
 def test_every_condition_has_its_sources(name: str) -> None:
     conditions = {**scored("real", archive=LEAST), **scored("real/blurred", archive=LEAST)}
     assert f"{name}/archive" in by_source(conditions)
+
+
+@pytest.mark.parametrize("reals", [LEAST_FAMILIAR - 1, LEAST_FAMILIAR])
+def test_familiar_features_are_those_of_reals_under_all_conditions_and_of_fakes(reals: int) -> None:
+    people = [f"p{number}" for number in range(reals)]
+    draw = np.random.default_rng(0)
+    names = {"real": 0, "swap": 1, "real/blurred": 0, "other": 1}
+    scores: Scores = {
+        name: (np.zeros(reals), ScoringSet(name, [], label, people, people))
+        for name, label in names.items()
+    }
+    embeddings = {
+        name: draw.normal(place, 1, (reals, 12)).astype(np.float32)
+        for place, name in enumerate(names)
+    }
+    found = familiar(scores, ["swap"], embeddings)
+    if reals < LEAST_FAMILIAR:
+        assert found is None
+        return
+    seen = np.concatenate([embeddings["real"], embeddings["real/blurred"]])
+    expected = feature_parameters(seen, embeddings["swap"], people * 2, people)
+    assert found is not None
+    assert found.model_dump() == expected

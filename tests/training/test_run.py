@@ -202,7 +202,10 @@ def test_a_run_goes_on_from_the_weights_of_another(
 ) -> None:
     content, _, weights = trained
     still = {**content["optim"], "epochs": 1, "learning_rate": 1e-12}
-    path = config(tmp_path, {**content, "name": f"on-{content['name']}", "optim": still})
+    fewer = {**content["data"], "families": {"self_blend": 1}}
+    path = config(
+        tmp_path, {**content, "name": f"on-{content['name']}", "data": fewer, "optim": still}
+    )
     words = ["train", str(path), "--index", str(index), "--out", str(runs / f"on-{path.stem}")]
     done = CliRunner().invoke(app, [*words, "--start", str(weights)])
     assert done.exit_code == 0, done.output
@@ -210,9 +213,14 @@ def test_a_run_goes_on_from_the_weights_of_another(
     after, card = load_checkpoint(Path(done.stdout.strip()))
     for name, parameter in after.named_parameters():
         assert torch.allclose(parameter, dict(before[0].named_parameters())[name], atol=1e-6), name
+    families = sorted(content["data"]["families"])
     assert card.training["started_from"] == {
-        "name": content["name"], "weights_sha256": before[1].weights_sha256
+        "name": content["name"], "weights_sha256": before[1].weights_sha256, "families": families
     }  # fmt: skip
+    told = card.metrics["families"]
+    assert {name for name, entry in told.items() if entry["trained_on"]} == set(families) & set(
+        told
+    )
     assert f"--start {weights.name}" in card.training["command"]
     assert str(weights.parent) not in card.model_dump_json()
 
@@ -226,7 +234,8 @@ def test_weights_of_another_network_are_no_start(
         app, [*words, "--out", str(runs / "wider"), "--start", str(trained[2])]
     )
     assert done.exit_code == ConfigError.exit_code
-    assert "with other options" in done.stderr
+    odd = {"rich": "is a network rich"}.get(trained[0]["model"], "other options: {'fused': 8}")
+    assert odd in done.stderr
     done = CliRunner().invoke(app, [*words, "--out", str(runs / "wider"), "--start", "nothing"])
     assert done.exit_code == ConfigError.exit_code
     assert "There is no model 'nothing'" in done.stderr

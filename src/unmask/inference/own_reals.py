@@ -30,7 +30,8 @@ OTHERS, ALL = "(others)", "(all)"
 ones, and where there are none."""
 ENOUGH = 200
 """Of fewer reals the outermost 0.5% on either side is nobody, so the limits of the domain that they
-give are too narrow: then what lies within the card's is within, too."""
+give are too narrow: then what lies within the card's is within, too, and all of their features are
+familiar."""
 NAMED = 4
 """Sources that the text of a result's threshold names; of more it gives the number."""
 
@@ -213,7 +214,8 @@ def _features(reals: Sequence[OwnReal], card: Decision) -> FeatureDomain | None:
     distances = [real.distance for real in reals if real.distance is not None]
     if card.features is None or not distances:
         return card.features
-    limit = max(card.features.limit, float(np.quantile(distances, WITHIN)))
+    share = WITHIN if len(distances) >= ENOUGH else 1.0
+    limit = max(card.features.limit, float(np.quantile(distances, share)))
     return card.features.model_copy(update={"limit": limit})
 
 

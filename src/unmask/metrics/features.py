@@ -7,6 +7,7 @@ covariance of a few principal directions and one variance for all others (Moghad
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,40 +25,53 @@ LEAST_VARIANCE = 1e-8
 """Of unit-length embeddings; less is rounding."""
 
 
-def feature_parameters(real: ArrayLike, fake: ArrayLike) -> dict[str, Any]:
+def feature_parameters(
+    real: ArrayLike, fake: ArrayLike, real_people: Sequence[str], fake_people: Sequence[str]
+) -> dict[str, Any]:
     """Everything in a `models.checkpoint.FeatureDomain`, from held-out reals and fakes.
 
     Each class weighs the same in the covariance. The limit is the larger of the two classes'
-    `WITHIN` quantiles.
+    `WITHIN` quantiles of distances that were taken without their own people: those of one half by
+    what was fitted on the other.
 
     Args:
         real: (N, D) embeddings of reals. fake: (M, D) of fakes.
+        real_people: (N,) whose face each is. fake_people: (M,) the same of the fakes.
 
     Raises:
-        ShapeError: not two tables of the same width with at least two rows each.
+        ShapeError: not two tables of the same width, or one of fewer than two people.
     """
     classes = [np.asarray(real, np.float64), np.asarray(fake, np.float64)]
-    if (
-        any(c.ndim != 2 or len(c) < 2 for c in classes)
-        or classes[0].shape[1:] != classes[1].shape[1:]
+    known, index = np.unique([*real_people, *fake_people], return_inverse=True)
+    halves = np.split(index % 2, [len(real_people)])
+    if any(
+        c.ndim != 2 or c.shape[1:] != classes[0].shape[1:] or len(c) != len(h) or len({*h}) < 2
+        for c, h in zip(classes, halves, strict=True)
     ):
         raise ShapeError(
-            "A domain of features needs (N, D) reals and (M, D) fakes, at least two of each; got "
-            f"{classes[0].shape}, {classes[1].shape}."
+            "A domain of features needs (N, D) reals and (M, D) fakes, each of people in both "
+            f"halves of them; got {classes[0].shape}, {classes[1].shape} of {len(known)} people."
         )
+    held_out: list[list[Floats]] = [[], []]
+    for half in (0, 1):
+        fitted = _fitted([c[h != half] for c, h in zip(classes, halves, strict=True)])
+        for kept, c, h in zip(held_out, classes, halves, strict=True):
+            kept.append(feature_distance(c[h == half], **fitted))
+    limit = max(float(np.quantile(np.concatenate(kept), WITHIN)) for kept in held_out)
+    return {**_fitted(classes), "limit": limit}
+
+
+def _fitted(classes: Sequence[Floats]) -> dict[str, Any]:
     covariance = np.mean([np.cov(c, rowvar=False, ddof=0) for c in classes], axis=0)
-    covariance = np.atleast_2d(covariance)
-    variances, directions = np.linalg.eigh(covariance)
+    variances, directions = np.linalg.eigh(np.atleast_2d(covariance))
     variances, directions = np.maximum(variances[::-1], LEAST_VARIANCE), directions[:, ::-1]
     rank = min(RANK, len(variances) - 1)
-    found: dict[str, Any] = {
+    return {
         "centres": [c.mean(0).tolist() for c in classes],
         "directions": directions[:, :rank].T.tolist(),
         "variances": variances[:rank].tolist(),
         "rest": float(variances[rank:].mean()),
     }
-    found["limit"] = max(float(np.quantile(feature_distance(c, **found), WITHIN)) for c in classes)
-    return found
 
 
 def feature_distance(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,6 @@ def facts(config: TrainConfig, crops: Crops, command: str, seconds: float) -> di
                 exclude={"data": {"index"}, "backbone_weights": True, "start": True}
             )
         ),
-        "started_from": None if config.start is None else _named(config.start),
         "items": {"/".join(key): n for key, n in sorted(counts.items())},
         "dropped": crops.dropped,
         "commit": commit(),
@@ -40,10 +40,23 @@ def facts(config: TrainConfig, crops: Crops, command: str, seconds: float) -> di
     }
 
 
-def _named(weights: Path) -> dict[str, str]:
-    """Which weights a run went on from."""
-    card = read_card(weights)
-    return {"name": card.name, "weights_sha256": card.weights_sha256}
+def started_from(config: TrainConfig) -> dict[str, Any] | None:
+    """Which weights a run goes on from, and the families that they were trained on."""
+    if config.start is None:
+        return None
+    card = read_card(config.start)
+    families = card.training.get("configuration", {}).get("data", {}).get("families", {})
+    before = (card.training.get("started_from") or {}).get("families", [])
+    return {
+        "name": card.name,
+        "weights_sha256": card.weights_sha256,
+        "families": sorted({*families, *before}),
+    }
+
+
+def trained_on(config: TrainConfig, begun: Mapping[str, Any] | None) -> set[str]:
+    """Families of this run and of those that it goes on from."""
+    return {*config.data.families, *(begun["families"] if begun else ())}
 
 
 def commit() -> str | None:
@@ -62,8 +75,13 @@ def commit() -> str | None:
     return done.stdout.strip()
 
 
-def measured(scores: Scores, config: TrainConfig) -> dict[str, Any]:
-    """AUC per family on validation items, with bootstrap intervals by identity."""
+def measured(scores: Scores, config: TrainConfig, known: Collection[str]) -> dict[str, Any]:
+    """AUC per family on validation items, with bootstrap intervals by identity.
+
+    Args:
+        scores: of the validation split. config: of the run.
+        known: families that the weights were trained on.
+    """
     table: dict[str, Any] = {}
     for family, value in family_aucs(scores, config.data.beside).items():
         fakes, item = scores[family]
@@ -80,6 +98,6 @@ def measured(scores: Scores, config: TrainConfig) -> dict[str, Any]:
             "ci95": [round(v, 4) for v in interval],
             "reals": len(reals),
             "fakes": len(item.views),
-            "trained_on": family in config.data.families,
+            "trained_on": family in known,
         }
     return {"split": "val", "laundering": "JPEG q90, random grid, both classes", "families": table}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ SOURCE_FPR = 0.02
 LEAST = 50
 """Sources with fewer reals than this count together: one of 50 is 2%."""
 
+LEAST_FAMILIAR = 200
+"""Of fewer reals nobody can say which features one in 200 others would have."""
+
 
 def fit_decision_on(
     scores: Scores, families: Iterable[str], embeddings: Embeddings | None = None
@@ -33,7 +36,8 @@ def fit_decision_on(
     Args:
         scores: of all sets of the validation split.
         families: those that were trained on.
-        embeddings: of the same sets; which features are familiar is not known without.
+        embeddings: of the same sets; which features are familiar is not known without, or with
+            fewer than `LEAST_FAMILIAR` reals.
     """
     conditions = [item for _, item in scores.values() if item.label == 0]
     names = sorted(families)
@@ -41,14 +45,8 @@ def fit_decision_on(
     real = scores["real"][1]
     counts = ", ".join(f"{n} {source}" for source, n in sorted(Counter(real.sources).items()))
     controls = ", ".join(item.name.removeprefix("real/") for item in conditions[1:])
-    features = None
-    if embeddings is not None:
-        features = feature_parameters(
-            np.concatenate([embeddings[item.name] for item in conditions]),
-            np.concatenate([embeddings[name] for name in names]),
-        )
     return Decision(
-        features=None if features is None else FeatureDomain(**features),
+        features=None if embeddings is None else familiar(scores, names, embeddings),
         **decision_parameters(
             {item.name: scores[item.name][0] for item in conditions},
             np.concatenate([scores[name][0] for name in names]),
@@ -62,6 +60,24 @@ def fit_decision_on(
         f"worst of: as they are, {controls}; of no source more than {SOURCE_FPR:.0%}",
         domain=f"validation faces of {', '.join(sorted(set(real.sources)))}; fakes by "
         f"{', '.join(names)}; JPEG quality 90",
+    )
+
+
+def familiar(
+    scores: Scores, families: Sequence[str], embeddings: Embeddings
+) -> FeatureDomain | None:
+    """Where the reals under all conditions and the fakes lie; None of too few reals."""
+    reals = [item for _, item in scores.values() if item.label == 0]
+    fakes = [scores[name][1] for name in families]
+    if len(scores["real"][1].identities) < LEAST_FAMILIAR:
+        return None
+    return FeatureDomain(
+        **feature_parameters(
+            np.concatenate([embeddings[item.name] for item in reals]),
+            np.concatenate([embeddings[item.name] for item in fakes]),
+            [person for item in reals for person in item.identities],
+            [person for item in fakes for person in item.identities],
+        )
     )
 
 

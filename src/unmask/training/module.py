@@ -205,29 +205,26 @@ def score_sets(
     model: nn.Module, sets: Sequence[ScoringSet], spec: InputSpec, *, batch: int = 32
 ) -> Scores:
     """Logits of every set, through the same path as in scanning."""
-    found = {item.name: _predicted(model, item, spec, batch)[0] for item in sets}
-    return {item.name: (found[item.name], item) for item in sets}
+    return embed_sets(model, sets, spec, batch=batch)[0]
 
 
 def embed_sets(
     model: nn.Module, sets: Sequence[ScoringSet], spec: InputSpec, *, batch: int = 32
-) -> Embeddings:
-    """Embeddings of every set, through the same path as in scanning."""
-    return {item.name: _predicted(model, item, spec, batch)[1] for item in sets}
-
-
-def _predicted(
-    model: nn.Module, item: ScoringSet, spec: InputSpec, batch: int
-) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Logits (N,) and embeddings (N, D) of a set."""
+) -> tuple[Scores, Embeddings]:
+    """Logits and embeddings of every set, through the same path as in scanning."""
     device = str(next(model.parameters()).device)
+    scored: Scores = {}
+    embedded: Embeddings = {}
     with evaluating(model):
-        found = [
-            predict(model, to_tensors(item.views[i : i + batch], spec), device=device)
-            for i in range(0, len(item.views), batch)
-        ]
-    logits, embeddings = zip(*found, strict=True)
-    return np.concatenate(logits), np.concatenate(embeddings)
+        for item in sets:
+            found = [
+                predict(model, to_tensors(item.views[i : i + batch], spec), device=device)
+                for i in range(0, len(item.views), batch)
+            ]
+            logits, embeddings = zip(*found, strict=True)
+            scored[item.name] = (np.concatenate(logits), item)
+            embedded[item.name] = np.concatenate(embeddings)
+    return scored, embedded
 
 
 def family_aucs(scored: Scores, beside: Mapping[str, Sequence[str]]) -> dict[str, float]:

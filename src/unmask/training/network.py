@@ -37,11 +37,19 @@ def build(spec: ModelSpec, config: TrainConfig, pretrained: bool) -> nn.Module:
 def _started(spec: ModelSpec, network: BaseModel, start: Path) -> nn.Module:
     """The network of an earlier run, which must be the same."""
     model, card = load_checkpoint(start)
-    if card.architecture != spec.name or card.config != network.model_dump(mode="json"):
+    if card.architecture != spec.name:
         raise ConfigError(
-            f"{start.name} is a network {card.architecture} with other options than the "
-            f"configuration's {spec.name}.",
-            "Go on with the network that it is, or leave `start` out.",
+            f"{start.name} is a network {card.architecture}, and the configuration's is "
+            f"{spec.name}.",
+            f"Set model: {card.architecture}, or leave `start` out.",
+        )
+    has = type(network).model_validate(card.config).model_dump(mode="json")
+    wanted = network.model_dump(mode="json")
+    odd = {name: value for name, value in has.items() if value != wanted[name]}
+    if odd:
+        raise ConfigError(
+            f"{start.name} is a network {spec.name} with other options: {odd}.",
+            "Set them in model_options, or leave `start` out.",
         )
     return model.train()
 

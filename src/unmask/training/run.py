@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from datetime import timedelta
 from pathlib import Path
@@ -25,13 +25,13 @@ from torch.utils.data import DataLoader, Dataset
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.dataset import PairSettings, TrainingPairs
 from unmask.data.items import read_items_with
-from unmask.data.scoring import DAILY, scoring_sets
+from unmask.data.scoring import DAILY, ScoringSet, scoring_sets
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import Card, save_checkpoint
 from unmask.models.registry import ModelSpec, model_spec
 from unmask.models.rich import RichNet
 from unmask.training.batches import loaders
-from unmask.training.card import facts, measured
+from unmask.training.card import facts, measured, started_from, trained_on
 from unmask.training.checks import check
 from unmask.training.config import TrainConfig, load_config, with_overrides
 from unmask.training.decision import fit_decision_on
@@ -158,7 +158,9 @@ def train_on(
     spec = sized(model_spec(config.model), config)
     from_imagenet = starts_from_imagenet(spec, config)
     model = build(spec, config, from_imagenet)
-    pairs, scorer, window = _feeds(model, crops, spec, config, cache, decide)
+    begun = started_from(config)
+    sets = _scored(crops, spec, config, decide)
+    pairs, scorer, window = _feeds(model, crops, spec, config, cache, sets)
     workers = 0 if isinstance(model, RichNet) else config.data.workers
     if share().world > 1:
         model = synchronised(model, device_type())
@@ -182,13 +184,11 @@ def train_on(
     for parameter in model.parameters():  # measure the weights as they will be stored
         parameter.data = parameter.data.half().float()
     model.eval()
-    scores = scorer(model)
-    decision = None
-    if decide:
-        sets = [item for _, item in scores.values()]
-        # statistics that are not learned have no features that could be unfamiliar
-        seen = None if isinstance(model, RichNet) else embed_sets(model, sets, spec.input)
-        decision = fit_decision_on(scores, config.data.families, seen)
+    embeddings = None
+    if isinstance(model, RichNet) or not decide:  # statistics are no features that were learned
+        scores = scorer(model)
+    else:
+        scores, embeddings = embed_sets(model, sets, spec.input)
     card = Card(
         name=config.name,
         architecture=config.model,
@@ -197,9 +197,12 @@ def train_on(
         summary=spec.summary,
         licence=config.licence,
         limitations=config.limitations,
-        training=facts(config, crops, command, time.perf_counter() - started),
-        metrics=measured(scores, config),
-        decision=decision,
+        training={
+            **facts(config, crops, command, time.perf_counter() - started),
+            "started_from": begun,
+        },
+        metrics=measured(scores, config, trained_on(config, begun)),
+        decision=fit_decision_on(scores, config.data.families, embeddings) if decide else None,
     )
     save_checkpoint(path, model, card, half=True)
     _say(f"wrote {path} and its card {path.with_suffix('.json').name}")
@@ -264,15 +267,8 @@ def _load_crops(config: TrainConfig, cache: Path, fakes: Mapping[str, Path]) -> 
     return crops
 
 
-def _feeds(
-    model: nn.Module,
-    crops: Crops,
-    spec: ModelSpec,
-    config: TrainConfig,
-    cache: Path,
-    decide: bool,
-) -> tuple[Dataset[Any], Callable[[nn.Module], Scores], InputSpec]:
-    """Training pairs, validation scorer, and the input contract with the training window."""
+def _scored(crops: Crops, spec: ModelSpec, config: TrainConfig, decide: bool) -> list[ScoringSet]:
+    """What of the validation split is scored after every epoch."""
     forged = config.data.forged
     sets = scoring_sets(
         crops,
@@ -284,6 +280,18 @@ def _feeds(
     )
     if not decide:  # nothing but what it is chosen by
         sets = [one for one in sets if one.label == 0 or one.name in config.data.families]
+    return sets
+
+
+def _feeds(
+    model: nn.Module,
+    crops: Crops,
+    spec: ModelSpec,
+    config: TrainConfig,
+    cache: Path,
+    sets: Sequence[ScoringSet],
+) -> tuple[Dataset[Any], Callable[[nn.Module], Scores], InputSpec]:
+    """Training pairs, validation scorer, and the input contract with the training window."""
     if isinstance(model, RichNet):
         statistics = training_statistics(
             model, crops, spec.input, config.data, seed=config.seed, cache=cache, say=_say

@@ -80,13 +80,20 @@ def test_a_message_with_advice_replaces_the_general_advice(build) -> None:
     assert note.advice == ""
 
 
-@pytest.mark.parametrize("by", ["calibration", "reason"])
-def test_out_of_domain_is_said_once_and_first(build, by: str) -> None:
+@pytest.mark.parametrize(
+    ("reasons", "words"),
+    [
+        ([], "unlike the pictures"),
+        (["out_of_domain"], "unlike the pictures"),
+        (["unfamiliar"], "unlike both the real and the manipulated faces"),
+    ],
+)
+def test_out_of_domain_is_said_once_and_first(build, reasons: list[str], words: str) -> None:
     away = Calibrated(p_fake=0.5, log10_lr=None, domain="held-out", in_domain=False)
-    changes = {"calibrated": away} if by == "calibration" else {"reasons": ["out_of_domain"]}
-    result = build.scored(**changes)
+    result = build.scored(reasons=reasons, **({} if reasons else {"calibrated": away}))
     warning = text.domain_warning(result)
     assert warning is not None
+    assert words in warning
     assert text.ADVICE["out_of_domain"] in warning
     assert text.notes(result) == []
     assert text.domain_warning(build.scored()) is None

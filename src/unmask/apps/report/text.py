@@ -50,6 +50,13 @@ ADVICE: dict[str, str] = {
 }
 """What to do about each of `unmask.results.REASONS`."""
 
+UNLIKE = {
+    "out_of_domain": "this input is unlike the pictures the error rate was measured on",
+    "unfamiliar": "what the network sees in this input is unlike both the real and the manipulated "
+    "faces that it was measured on",
+}
+"""What `domain_warning` says of each reason that it speaks for."""
+
 QUALITY: dict[str, str] = {
     "ok": "good",
     "too_small": "too small",
@@ -153,11 +160,11 @@ def not_scored(result: Result) -> str:
 def notes(result: Result) -> list[Note]:
     """What each reason means, and what to do.
 
-    `domain_warning` speaks for `out_of_domain`, and a message of several lines (what is wrong,
+    `domain_warning` speaks for those of `UNLIKE`, and a message of several lines (what is wrong,
     then what to do) gives better advice than the general one.
     """
     advised = "\n" in (result.message or "")
-    said = {"out_of_domain"} if domain_warning(result) else set()
+    said = UNLIKE if domain_warning(result) else {}
     return [
         Note(_sentence(REASONS[r]), "" if advised else ADVICE[r])
         for r in result.reasons
@@ -168,12 +175,13 @@ def notes(result: Result) -> list[Note]:
 def domain_warning(result: Result) -> str | None:
     """A warning where the error rate may not hold; None where nothing is known against it."""
     unlike = result.calibrated is not None and not result.calibrated.in_domain
-    if result.status != "scored" or not (unlike or "out_of_domain" in result.reasons):
+    found = [words for reason, words in UNLIKE.items() if reason in result.reasons]
+    why = "; ".join(found) or UNLIKE["out_of_domain"]
+    if result.status != "scored" or not (unlike or found):
         return None
     return (
-        "Outside the measured domain: this input is unlike the pictures the error rate was "
-        "measured on. The rate and the probability given here may not hold. "
-        + ADVICE["out_of_domain"]
+        f"Outside the measured domain: {why}. The rate and the probability given here may not "
+        "hold. " + ADVICE["out_of_domain"]
     )
 
 
