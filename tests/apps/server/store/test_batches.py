@@ -115,6 +115,16 @@ def test_a_key_is_free_again_once_all_jobs_of_its_batch_have_expired(bench: Any)
     assert bench.jobs.batch(old.id, owner="ann").by_state["expired"] == 2
 
 
+def test_a_key_is_free_again_once_each_job_of_its_batch_is_deleted(bench: Any) -> None:
+    batch, _ = bench.jobs.open_batch(uploads(bench, b"1"), owner="ann", key="k")
+    (job,) = bench.jobs.jobs(owner="ann", batch=batch.id)
+    assert bench.jobs.delete(job.id, owner="ann")
+    again, new = bench.jobs.open_batch(uploads(bench, b"1"), owner="ann", key="k")
+    assert new
+    assert (again.jobs, again.id != batch.id) == (1, True)
+    assert bench.jobs.batch(batch.id, owner="ann").jobs == 0
+
+
 def test_the_key_of_an_empty_batch_holds_as_long_as_the_retention(bench: Any) -> None:
     old, _ = bench.jobs.open_batch(owner="ann", key="k")
     life = timedelta(seconds=bench.settings.retention_s)

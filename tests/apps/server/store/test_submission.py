@@ -121,6 +121,9 @@ def test_the_wait_follows_the_pace_of_late(make_bench: Callable[..., Any]) -> No
     with pytest.raises(QueueFull) as caught:
         bench.submit()
     assert caught.value.retry_after == 48  # 12 in 9.5 minutes
+    with pytest.raises(QueueFull) as caught:
+        bench.jobs.open_batch([bench.upload(), bench.upload()], owner="ann")
+    assert caught.value.retry_after == 95  # two are waited for
 
 
 def test_many_at_once_do_not_pass_the_bound(make_bench: Callable[..., Any]) -> None:

@@ -132,9 +132,10 @@ def _known(settings: ServerSettings) -> list[dict[str, Any]]:
 def _model(card: dict[str, Any], service: Service) -> bodies.ModelInfo:
     decision = card.get("decision")
     in_use = card["name"] == service.settings.model.removesuffix(".safetensors").rpartition("/")[2]
-    calibrated = in_use and service.own_thresholds is not None
-    if calibrated and service.own_thresholds is not None:
-        decision = service.own_thresholds.decision.model_dump()
+    own = service.own_thresholds
+    calibrated = own is not None and own.weights_sha256 == card.get("weights_sha256")
+    if calibrated and own is not None:
+        decision = own.decision.model_dump()
     fields = bodies.ModelThreshold.model_fields
     return bodies.ModelInfo(
         name=card["name"],

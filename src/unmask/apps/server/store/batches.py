@@ -36,7 +36,7 @@ class Batches(Intake):
         content = None if key is None else _content(uploads, max_frames)
         with self.database.writing() as connection:
             close_gate(connection)
-            row = _earlier(connection, owner, key, content)
+            row = _earlier(connection, owner, key, content, uploads)
             new = row is None
             if row is None:
                 if uploads:
@@ -98,7 +98,11 @@ def _content(uploads: Sequence[Upload], max_frames: int | None) -> str:
 
 
 def _earlier(
-    connection: Connection, owner: str, key: str | None, content: str | None
+    connection: Connection,
+    owner: str,
+    key: str | None,
+    content: str | None,
+    uploads: Sequence[Upload],
 ) -> Row[Any] | None:
     if key is None:
         return None
@@ -106,4 +110,8 @@ def _earlier(
     row = connection.execute(mine).one_or_none()
     if row is not None and row.content != content:
         raise KeyReused
+    if row is not None and uploads and not sum(count_states(connection, row.id).values()):
+        # all its analyses were deleted or have expired: the key is free, as one analysis' is
+        connection.execute(batches.update().where(batches.c.id == row.id).values(key=None))
+        return None
     return row

@@ -96,8 +96,9 @@ class Intake(Base):
         queued = connection.execute(
             select(func.count()).where(jobs.c.work == "analysis", jobs.c.state == "queued")
         ).scalar_one()
-        if queued + number > self.settings.queue_limit:
-            raise QueueFull(_retry_after(connection, self.database.now()))
+        missing = queued + number - self.settings.queue_limit
+        if missing > 0:
+            raise QueueFull(_retry_after(connection, self.database.now(), missing))
 
 
 def count_states(connection: Connection, batch: str | None = None) -> dict[State, int]:
@@ -138,8 +139,8 @@ def _earlier(
     return to_job(row)
 
 
-def _retry_after(connection: Connection, now: datetime) -> int:
-    """Seconds until the next place is free at the pace of late, 1..60.
+def _retry_after(connection: Connection, now: datetime, places: int) -> int:
+    """Seconds until so many places are free at the pace of late, 1..60 for each.
 
     The pace is that of the last minutes, or of the time since the first job in them was begun: a
     service that was just started is not slow.
@@ -150,5 +151,5 @@ def _retry_after(connection: Connection, now: datetime) -> int:
     if not ended:
         return _RETRY_UNKNOWN_S
     span: timedelta = _PACE_WINDOW if begun is None else min(_PACE_WINDOW, now - begun)
-    wait = math.ceil(span.total_seconds() / int(ended))
-    return min(_RETRY_MOST_S, max(1, wait))
+    wait = math.ceil(places * span.total_seconds() / int(ended))
+    return min(_RETRY_MOST_S * places, max(1, wait))
