@@ -29,14 +29,16 @@ from record import ROOT, Record, arguments, command
 from unmask.apps.cli.indices import pairs
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.items import read_items_with
-from unmask.data.scoring import DAILY, ScoringSet, scoring_sets
+from unmask.data.scoring import DAILY, Change, ScoringSet, scoring_sets
 from unmask.metrics.bootstrap import bootstrap_interval, wilson
 from unmask.metrics.calibration import brier, expected_calibration_error, sigmoid
+from unmask.metrics.features import feature_distance
 from unmask.metrics.ranking import auc, equal_error_rate, tpr_at_fpr
 from unmask.models.checkpoint import Card, load_checkpoint, read_card, write_card
 from unmask.training.config import TrainConfig, load_config
-from unmask.training.module import Scores, reals_beside, score_sets
+from unmask.training.module import Embeddings, Scores, embed_sets, reals_beside
 from unmask.training.run import train
+from unmask.transforms.perturb import gaussian_noise
 
 DEFAULT = Path("configs/default.yaml")
 FIRST = Path("configs/default_first.yaml")
@@ -45,6 +47,13 @@ LEFT_OUT = Path("configs/left_out")
 PACKAGED = ROOT / "src/unmask/weights"
 LEAST = 20
 """A rate of fewer pictures is "not measured"."""
+STRANGE: dict[str, Change] = {
+    "strange/negative": lambda image, points, rng: 255 - image,
+    "strange/upside-down": lambda image, points, rng: image[::-1].copy(),
+    "strange/four-levels": lambda image, points, rng: (image // 64 * 85).astype(np.uint8),
+    "strange/noise": lambda image, points, rng: gaussian_noise(image, 40, rng),
+}
+"""What a face in a photograph is not: how much of it is taken for unfamiliar."""
 SIDES = (0, 230, 260, 10_000)
 """Crops are counted by their side in pixels, between these."""
 
@@ -147,10 +156,28 @@ def calibration(scores: Scores, card: Card, families: list[str]) -> dict[str, fl
     return {"ece": expected_calibration_error(labels, p), "brier": brier(labels, p), "n": 2 * n}
 
 
-def scored(weights: Path, sets: Sequence[ScoringSet]) -> tuple[Scores, Card]:
-    """Logits of all sets by a model, and its card."""
+def scored(weights: Path, sets: Sequence[ScoringSet]) -> tuple[Scores, Embeddings, Card]:
+    """Logits and embeddings of all sets by a model, and its card."""
     model, card = load_checkpoint(weights)
-    return score_sets(model, sets, card.input), card
+    return *embed_sets(model, sets, card.input), card
+
+
+def unfamiliar(embeddings: Embeddings, card: Card) -> dict[str, float] | None:
+    """Share of each set whose features lie beyond the limit; None where the card has none."""
+    if card.decision is None or card.decision.features is None:
+        return None
+    known = card.decision.features.model_dump()
+    limit = known.pop("limit")
+    return {
+        name: float((feature_distance(found, **known) > limit).mean())
+        for name, found in embeddings.items()
+    }
+
+
+def strange_sets(crops: Crops, weights: Path, split: str) -> list[ScoringSet]:
+    """Reals of a split as no camera gives them."""
+    sets = scoring_sets(crops, read_card(weights).input, split, forged=False, controls=STRANGE)
+    return [one for one in sets if one.name in STRANGE]
 
 
 def measured(
@@ -166,7 +193,9 @@ def measured(
     sets = scoring_sets(
         crops, read_card(weights).input, split, forged=False, controls=DAILY, families=families
     )
-    scores, card = scored(weights, sets)
+    scores, embeddings, card = scored(weights, [*sets, *strange_sets(crops, weights, split)])
+    for name in STRANGE:  # for the features alone
+        del scores[name]
     assert card.decision is not None
     flag = card.decision.flag
     unseen: dict[str, Any] = {
@@ -177,7 +206,7 @@ def measured(
     for fold, path in left_out.items():
         trained_on = load_config(LEFT_OUT / f"{fold}.yaml").data.families
         lacking = [family for family in families if family not in trained_on]
-        other, _ = scored(path, [one for one in sets if one.name in ("real", *lacking)])
+        other, _, _ = scored(path, [one for one in sets if one.name in ("real", *lacking)])
         for family in lacking:
             unseen[family] = {"model": f"without {fold}", **ranked(other, family, beside)}
     reals = crops.where(lambda item: item.split == split and item.label == 0)
@@ -193,6 +222,7 @@ def measured(
         "reals_flagged_by_group": groups(scores, flag, sides, people),
         "source_against_source_auc": source_control(scores),
         "calibration": calibration(scores, card, families),
+        "unfamiliar": unfamiliar(embeddings, card),
     }  # fmt: skip
 
 

@@ -132,6 +132,34 @@ def source_control(split: str = "test") -> str:
     )
 
 
+def unfamiliar(split: str = "test") -> str:
+    """Share of faces whose features are taken for unfamiliar: reals, fakes, and no photographs."""
+    found = results("default_model")["results"]["splits"][split]["unfamiliar"]
+    kinds = {"real": "real faces, ", "strange": "real faces made strange, "}
+    rows = []
+    for name, share in found.items():
+        kind, _, what = name.partition("/")
+        told = f"{kinds[kind]}{what or 'as they are'}" if kind in kinds else f"`{name}`"
+        rows.append([told, f"{100 * share:.1f}%"])
+    return table(["faces", "unfamiliar"], rows)
+
+
+def longer() -> str:
+    """The default after its first run, and after the second: families that it was trained on."""
+    runs = [
+        results(name)["results"]["splits"]["test"]["in_family"]
+        for name in ("default_first", "default_model")
+    ]
+    head = ["family", "AUC, first run", "found", "AUC, both runs", "found"]
+    rows = []
+    for family in runs[1]:
+        cells = [f"`{family}`"]
+        for run in runs:
+            cells += [with_interval(run[family]), f"{100 * run[family]['tpr_at_1pct_fpr']:.0f}%"]
+        rows.append(cells)
+    return table(head, rows)
+
+
 def pretrained() -> str:
     """AIRL-Lite0 from ImageNet weights beside rich statistics, without the same families."""
     path = ROOT / "benchmarks/experiments/pretrained.json"
@@ -336,7 +364,9 @@ MAKERS: dict[str, Callable[[], str]] = {
         worst_by_source,
         by_group,
         source_control,
+        longer,
         pretrained,
+        unfamiliar,
         items,
         speed,
         readers,

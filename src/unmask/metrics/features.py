@@ -67,11 +67,16 @@ def _fitted(classes: Sequence[Floats]) -> dict[str, Any]:
     variances, directions = np.maximum(variances[::-1], LEAST_VARIANCE), directions[:, ::-1]
     rank = min(RANK, len(variances) - 1)
     return {
-        "centres": [c.mean(0).tolist() for c in classes],
-        "directions": directions[:, :rank].T.tolist(),
-        "variances": variances[:rank].tolist(),
+        "centres": [_short(c.mean(0)) for c in classes],
+        "directions": [_short(d) for d in directions[:, :rank].T],
+        "variances": _short(variances[:rank]),
         "rest": float(variances[rank:].mean()),
     }
+
+
+def _short(values: Floats) -> list[float]:
+    """Six significant digits: more is not known, and a card is read by people, too."""
+    return [float(f"{value:.6g}") for value in values]
 
 
 def feature_distance(
