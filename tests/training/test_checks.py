@@ -44,6 +44,7 @@ def test_what_works_passes() -> None:
         ({"backbone_weights": "x"}, 1, "backbone_weights: cannot be had"),
         ({"backbone_weights": "x", "start": "y"}, 1, "start: gives all weights"),
         ({"pretrained": False, "start": "y"}, 1, "start: gives all weights"),
+        ({"optim": {"start_share": 0.5}}, 1, r"optim\.start_share: a share of the weights"),
         (
             {"model": "meso4", "model_options": {}, "data": {"side": 128}},
             1,

@@ -225,6 +225,24 @@ def test_a_run_goes_on_from_the_weights_of_another(
     assert str(weights.parent) not in card.model_dump_json()
 
 
+def test_the_kept_weights_are_an_average_with_those_of_the_start(
+    index: Path, runs: Path, tmp_path: Path
+) -> None:
+    first = train(config(tmp_path, {**FREQUENCY, "name": "first"}), out=runs / "first", index=index)
+    kept = {}
+    for share in (0.0, 0.25):
+        optim = {**FREQUENCY["optim"], "start_share": share}
+        path = config(tmp_path, {**FREQUENCY, "name": f"share-{share}", "optim": optim})
+        made = train(path, out=runs / path.stem, index=index, start=first)
+        kept[share] = load_checkpoint(made)[0].state_dict()
+    start = load_checkpoint(first)[0].state_dict()
+    for name, tensor in kept[0.25].items():
+        expected = tensor
+        if tensor.is_floating_point():
+            expected = 0.25 * start[name] + 0.75 * kept[0.0][name]
+        assert torch.allclose(tensor, expected, atol=2e-3, rtol=2e-3), name  # stored as float16
+
+
 def test_weights_of_another_network_are_no_start(
     index: Path, runs: Path, tmp_path: Path, trained: tuple[dict[str, Any], Path, Path]
 ) -> None:

@@ -101,6 +101,11 @@ def _check_network(config: TrainConfig) -> None:
             "start: gives all weights, and backbone_weights or pretrained give others.",
             "Leave one of them out.",
         )
+    if config.optim.start_share and config.start is None:
+        raise ConfigError(
+            "optim.start_share: a share of the weights that the run starts from, and it has none.",
+            "Give them (--start), or leave optim.start_share out.",
+        )
     spec = sized(model_spec(config.model), config)
     wanted = starts_from_imagenet(spec, config)
     try:

@@ -95,6 +95,9 @@ class OptimConfig(_Section):
     keep: Literal["best", "last"] = "best"
     """Which epoch's weights are kept: the best on validation items, or the last, so that those
     items take no part in the choice and the decision is fitted on pictures held out from it."""
+    start_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the weights of `start` in those that are kept, which are an average of both
+    (Wortsman et al. 2022)."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of a running average of the weights, which is what is validated and kept; 0 is off."""
     precision: str = Field("32-true", pattern="^(32-true|bf16-mixed|16-mixed)$")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from pydantic import BaseModel
-from torch import nn
+from torch import Tensor, nn
 
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import load_checkpoint
@@ -52,6 +53,18 @@ def _started(spec: ModelSpec, network: BaseModel, start: Path) -> nn.Module:
             "Set them in model_options, or leave `start` out.",
         )
     return model.train()
+
+
+def averaged(
+    first: Mapping[str, Tensor], second: Mapping[str, Tensor], share: float
+) -> dict[str, Tensor]:
+    """`share` of the first state and the rest of the second; what only counts is the second's."""
+    return {
+        name: torch.lerp(tensor, first[name].to(tensor), share)
+        if tensor.is_floating_point()
+        else tensor
+        for name, tensor in second.items()
+    }
 
 
 def starts_from_imagenet(spec: ModelSpec, config: TrainConfig) -> bool:

@@ -37,7 +37,13 @@ from unmask.training.config import TrainConfig, load_config, with_overrides
 from unmask.training.decision import fit_decision_on
 from unmask.training.launch import run_processes
 from unmask.training.module import DetectorModule, Scores, embed_sets, score_sets
-from unmask.training.network import build, device_type, starts_from_imagenet, with_window
+from unmask.training.network import (
+    averaged,
+    build,
+    device_type,
+    starts_from_imagenet,
+    with_window,
+)
 from unmask.training.network import sized as sized
 from unmask.training.share import share, synchronised
 from unmask.training.speed import keep_memory
@@ -180,6 +186,9 @@ def train_on(
     path = out / f"{config.name}.safetensors"
     if not share().first:
         return path
+    if config.optim.start_share:
+        start = build(spec, config, False).state_dict()
+        best = averaged(start, best, config.optim.start_share)
     model.load_state_dict(best)
     for parameter in model.parameters():  # measure the weights as they will be stored
         parameter.data = parameter.data.half().float()
