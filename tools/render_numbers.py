@@ -160,6 +160,17 @@ def longer() -> str:
     return table(head, rows)
 
 
+def second_run() -> str:
+    """Mean validation AUC of the two runs of the default, and of the average of their weights."""
+    trial = json.loads((ROOT / "benchmarks/experiments/second_run.json").read_text("utf-8"))
+    names = {"first": "first run", "second": "second run", "average": "average of both's weights"}
+    rows = [
+        [told, f"{trial['mean'][name]:.3f}", f"{trial['auc'][name]['stylegan']:.3f}"]
+        for name, told in names.items()
+    ]
+    return table(["weights", "mean AUC", "StyleGAN"], rows)
+
+
 def pretrained() -> str:
     """AIRL-Lite0 from ImageNet weights beside rich statistics, without the same families."""
     path = ROOT / "benchmarks/experiments/pretrained.json"
@@ -365,6 +376,7 @@ MAKERS: dict[str, Callable[[], str]] = {
         by_group,
         source_control,
         longer,
+        second_run,
         pretrained,
         unfamiliar,
         items,
