@@ -25,6 +25,7 @@ class Said:
     result: Result
     evidence: tuple[()] = ()
     bands: None = None
+    distance: None = None
 
 
 class Detector:

@@ -71,6 +71,7 @@ class FakeExamined:
     result: Answer
     evidence: tuple[Evidence, ...] = ()
     bands: tuple[float, ...] | None = None
+    distance: float | None = None
 
 
 class FakeDetector:
