@@ -30,9 +30,9 @@ from unmask.apps.cli.indices import pairs
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.items import read_items_with
 from unmask.data.scoring import DAILY, Change, ScoringSet, scoring_sets
+from unmask.inference.calibration import distances_from
 from unmask.metrics.bootstrap import bootstrap_interval, wilson
 from unmask.metrics.calibration import brier, expected_calibration_error, sigmoid
-from unmask.metrics.features import feature_distance
 from unmask.metrics.ranking import auc, equal_error_rate, tpr_at_fpr
 from unmask.models.checkpoint import Card, load_checkpoint, read_card, write_card
 from unmask.training.config import TrainConfig, load_config
@@ -166,18 +166,11 @@ def unfamiliar(embeddings: Embeddings, card: Card) -> dict[str, float] | None:
     """Share of each set whose features lie beyond the limit; None where the card has none."""
     if card.decision is None or card.decision.features is None:
         return None
-    known = card.decision.features.model_dump()
-    limit = known.pop("limit")
+    known = card.decision.features
     return {
-        name: float((feature_distance(found, **known) > limit).mean())
+        name: float((distances_from(known, found) > known.limit).mean())
         for name, found in embeddings.items()
     }
-
-
-def strange_sets(crops: Crops, weights: Path, split: str) -> list[ScoringSet]:
-    """Reals of a split as no camera gives them."""
-    sets = scoring_sets(crops, read_card(weights).input, split, forged=False, controls=STRANGE)
-    return [one for one in sets if one.name in STRANGE]
 
 
 def measured(
@@ -190,12 +183,11 @@ def measured(
 ) -> dict[str, Any]:
     """Everything of one split."""
     families, beside = list(config.data.families), config.data.beside
+    controls = {**DAILY, **STRANGE}
     sets = scoring_sets(
-        crops, read_card(weights).input, split, forged=False, controls=DAILY, families=families
+        crops, read_card(weights).input, split, forged=False, controls=controls, families=families
     )
-    scores, embeddings, card = scored(weights, [*sets, *strange_sets(crops, weights, split)])
-    for name in STRANGE:  # for the features alone
-        del scores[name]
+    scores, embeddings, card = scored(weights, sets)
     assert card.decision is not None
     flag = card.decision.flag
     unseen: dict[str, Any] = {

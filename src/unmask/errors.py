@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 FailureStatus = Literal["not_applicable", "limit_exceeded", "unreadable", "error"]
 
@@ -73,3 +76,14 @@ class MediaError(UnmaskError):
     def __reduce__(self) -> tuple[type[MediaError], tuple[str, str, str, str | None]]:
         """Survives the trip back from a decoding process."""
         return (type(self), (self.status, self.reason, self.message, self.hint))
+
+
+def first_fault(error: ValidationError, whole: str = "the text") -> str:
+    """The first thing that a validation found, as `field: what is wrong with it`.
+
+    Args:
+        error: of pydantic.
+        whole: what to name where no field is at fault, but all of it.
+    """
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"

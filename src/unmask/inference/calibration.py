@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from unmask.metrics.calibration import decision_parameters, sigmoid
-from unmask.models.checkpoint import CLEAR_P, Decision
+from unmask.metrics.features import feature_distance
+from unmask.models.checkpoint import CLEAR_P, Decision, FeatureDomain
 from unmask.results import Calibrated, Threshold, Verdict
 
 
@@ -61,6 +62,11 @@ def calibrated(logit: float, decision: Decision, *, in_domain: bool) -> Calibrat
         domain=decision.domain,
         in_domain=in_domain,
     )
+
+
+def distances_from(known: FeatureDomain, embeddings: ArrayLike) -> NDArray[np.float64]:
+    """(N,) how far (N, D) embeddings lie from what is known, see `metrics.features`."""
+    return feature_distance(embeddings, **known.model_dump(exclude={"limit"}))
 
 
 def threshold(decision: Decision) -> Threshold:

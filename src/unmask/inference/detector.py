@@ -15,13 +15,13 @@ from torch import nn
 
 from unmask.errors import ConfigError, MediaError
 from unmask.faces import FaceDetector, MTCNNDetector
+from unmask.inference.calibration import distances_from
 from unmask.inference.explain import Evidence, explain
 from unmask.inference.faces import FoundFaces, find_in_frames
 from unmask.inference.own_reals import CalibrationFile
 from unmask.inference.settings import Settings, choose_device, locate_weights
 from unmask.inference.verdict import Scored, assemble, failed
 from unmask.media import Failure, Media, try_decode
-from unmask.metrics.features import feature_distance
 from unmask.models.checkpoint import Card, load_checkpoint, predict
 from unmask.results import InputInfo, Result, Run
 from unmask.transforms.dct import log_band_energy
@@ -203,7 +203,7 @@ class Detector:
                 run,
                 logits[end - n : end],
                 bands[end - n : end],
-                distances[end - n : end],
+                None if distances is None else distances[end - n : end],
                 evidence=evidence,
             )
             for item, f, n, end in zip(items, found, counts, np.cumsum(counts), strict=True)
@@ -221,11 +221,13 @@ class Detector:
 
     def _score(
         self, crops: Sequence[Crop]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64]]:
-        """Logits (N,), log10 band energies (N, 14) and features' distances (N,), in batches."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64] | None]:
+        """Logits (N,), log10 band energies (N, 14) and features' distances (N,), in batches.
+
+        No distances where it is not known from what they would be.
+        """
         spec, dtype = self.card.input, getattr(torch, self.settings.precision)
         known = self.decision.features
-        where = None if known is None else known.model_dump(exclude={"limit"})
         logits, bands = [np.zeros(0)], [np.zeros((0, len(self.decision.bands)), np.float32)]
         distances = [np.zeros(0)]
         for start in range(0, len(crops), BATCH):
@@ -233,13 +235,11 @@ class Detector:
             inputs = to_tensors(views, spec)
             found, features = predict(self._network, inputs, device=self.device, precision=dtype)
             logits.append(found)
-            distances.append(
-                np.full(len(found), np.nan)
-                if where is None
-                else feature_distance(features, **where)
-            )
+            if known is not None:
+                distances.append(distances_from(known, features))
             bands.append(log_band_energy(inputs["native"]).numpy())
-        return np.concatenate(logits), np.concatenate(bands), np.concatenate(distances)
+        far = None if known is None else np.concatenate(distances)
+        return np.concatenate(logits), np.concatenate(bands), far
 
     def _finish(
         self,
@@ -258,8 +258,7 @@ class Detector:
             assert logits is not None
             assert bands is not None
             try:
-                known = None if self.decision.features is None else distances
-                scored = Scored(found.crops, found.tracks, logits, bands, known)
+                scored = Scored(found.crops, found.tracks, logits, bands, distances)
                 return self._judge(item, scored, run, evidence)
             except Exception as error:  # becomes this item's result
                 problem = _internal(error)

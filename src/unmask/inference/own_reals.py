@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from unmask.errors import ConfigError
+from unmask.errors import ConfigError, first_fault
 from unmask.metrics.bootstrap import wilson
 from unmask.metrics.calibration import band_parameters, threshold_at_fpr
 from unmask.metrics.features import WITHIN
@@ -115,10 +115,8 @@ class CalibrationFile(BaseModel):
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the text"
             raise ConfigError(
-                f"{path} is no calibration of unmask: {where}: {first['msg']}.",
+                f"{path} is no calibration of unmask: {first_fault(error)}.",
                 "Make one with `unmask calibrate FOLDER --out FILE`.",
             ) from error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from unmask.errors import ConfigError
+from unmask.errors import ConfigError, first_fault
 from unmask.results import Result
 
 CPU_TOLERANCE = 1e-4
@@ -70,10 +70,8 @@ def read_results(path: Path) -> list[Result]:
                 raise
             return [Result.from_json(line) for line in lines]
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the text"
         raise ConfigError(
-            f"{path} does not hold results of unmask: {where}: {first['msg']}.",
+            f"{path} does not hold results of unmask: {first_fault(error)}.",
             "Give a file that `unmask scan --out` or `--format jsonl` wrote.",
         ) from error
 

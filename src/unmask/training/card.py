@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -26,11 +25,7 @@ def facts(config: TrainConfig, crops: Crops, command: str, seconds: float) -> di
     counts = Counter((i.split, i.source, "fake" if i.label else "real") for i in crops.items)
     return {
         "command": command,
-        "configuration": json.loads(
-            config.model_dump_json(
-                exclude={"data": {"index"}, "backbone_weights": True, "start": True}
-            )
-        ),
+        "configuration": config.told(),
         "items": {"/".join(key): n for key, n in sorted(counts.items())},
         "dropped": crops.dropped,
         "commit": commit(),

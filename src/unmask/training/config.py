@@ -142,6 +142,10 @@ class OptimConfig(_Section):
             )
 
 
+PLACES: dict[str, Any] = {"data": {"index"}, "backbone_weights": True, "start": True}
+"""What of a `TrainConfig` says where files lie, and nothing of a run."""
+
+
 class TrainConfig(_Section):
     """See docs/training.md. `seed` fixes initial weights, draws and order."""
 
@@ -164,6 +168,10 @@ class TrainConfig(_Section):
     """What the card says the weights are not for."""
     data: DataConfig
     optim: OptimConfig = OptimConfig()
+
+    def told(self) -> dict[str, Any]:
+        """For a record, as JSON has it: without the places of index and weights on this machine."""
+        return self.model_dump(mode="json", exclude=PLACES)
 
     @model_validator(mode="after")
     def _can_work(self) -> TrainConfig:

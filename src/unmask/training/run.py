@@ -6,8 +6,9 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import redirect_stdout
+from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,36 +20,31 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressB
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.strategies import DDPStrategy
 from pydantic import ValidationError
-from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from unmask.data.crops import Crops, prepare_crops
-from unmask.data.dataset import PairSettings, TrainingPairs
 from unmask.data.items import read_items_with
-from unmask.data.scoring import DAILY, ScoringSet, scoring_sets
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import Card, save_checkpoint
-from unmask.models.registry import ModelSpec, model_spec
+from unmask.models.registry import model_spec
 from unmask.models.rich import RichNet
 from unmask.training.batches import loaders
 from unmask.training.card import facts, measured, started_from, trained_on
 from unmask.training.checks import check
 from unmask.training.config import TrainConfig, load_config, with_overrides
 from unmask.training.decision import fit_decision_on
+from unmask.training.feeds import feeds, scored_sets
 from unmask.training.launch import run_processes
-from unmask.training.module import DetectorModule, Scores, embed_sets, score_sets
+from unmask.training.module import DetectorModule, embed_sets
 from unmask.training.network import (
     averaged,
     build,
     device_type,
     starts_from_imagenet,
-    with_window,
 )
 from unmask.training.network import sized as sized
 from unmask.training.share import share, synchronised
 from unmask.training.speed import keep_memory
-from unmask.training.statistics import fixed_scorer, training_statistics
-from unmask.transforms.preprocess import InputSpec
 
 EPOCHS = "epochs"
 """Folder of a run with the checkpoint of every epoch, where they are kept."""
@@ -165,8 +161,9 @@ def train_on(
     from_imagenet = starts_from_imagenet(spec, config)
     model = build(spec, config, from_imagenet)
     begun = started_from(config)
-    sets = _scored(crops, spec, config, decide)
-    pairs, scorer, window = _feeds(model, crops, spec, config, cache, sets)
+    first = deepcopy(model.state_dict()) if config.optim.start_share else None
+    sets = scored_sets(crops, spec, config, decide)
+    pairs, scorer, window = feeds(model, crops, spec, config, cache, sets, _say)
     workers = 0 if isinstance(model, RichNet) else config.data.workers
     if share().world > 1:
         model = synchronised(model, device_type())
@@ -186,9 +183,8 @@ def train_on(
     path = out / f"{config.name}.safetensors"
     if not share().first:
         return path
-    if config.optim.start_share:
-        start = build(spec, config, False).state_dict()
-        best = averaged(start, best, config.optim.start_share)
+    if first is not None:
+        best = averaged(first, best, config.optim.start_share)
     model.load_state_dict(best)
     for parameter in model.parameters():  # measure the weights as they will be stored
         parameter.data = parameter.data.half().float()
@@ -274,59 +270,6 @@ def _load_crops(config: TrainConfig, cache: Path, fakes: Mapping[str, Path]) -> 
             "Add pictures of the split val, or let more of them keep it.",
         )
     return crops
-
-
-def _scored(crops: Crops, spec: ModelSpec, config: TrainConfig, decide: bool) -> list[ScoringSet]:
-    """What of the validation split is scored after every epoch."""
-    forged = config.data.forged
-    sets = scoring_sets(
-        crops,
-        spec.input,
-        "val",
-        forged=decide and forged,
-        controls=DAILY if decide else {},
-        families=[] if forged else list(config.data.families),
-    )
-    if not decide:  # nothing but what it is chosen by
-        sets = [one for one in sets if one.label == 0 or one.name in config.data.families]
-    return sets
-
-
-def _feeds(
-    model: nn.Module,
-    crops: Crops,
-    spec: ModelSpec,
-    config: TrainConfig,
-    cache: Path,
-    sets: Sequence[ScoringSet],
-) -> tuple[Dataset[Any], Callable[[nn.Module], Scores], InputSpec]:
-    """Training pairs, validation scorer, and the input contract with the training window."""
-    if isinstance(model, RichNet):
-        statistics = training_statistics(
-            model, crops, spec.input, config.data, seed=config.seed, cache=cache, say=_say
-        )
-        model.standardise_to(*statistics.moments())
-        return statistics, fixed_scorer(model, sets, spec.input), spec.input
-    window = with_window(spec.input, config.data.window)
-    settings = PairSettings(
-        families=config.data.families,
-        beside=config.data.beside,
-        soften_real_p=config.data.soften_real_p,
-        equalise_p=config.data.equalise_p,
-        ramp_epochs=config.data.ramp_epochs,
-        forged=config.data.forged,
-        random_grid=config.data.random_grid,
-        own=config.data.own,
-    )
-    pairs = TrainingPairs(
-        crops,
-        window,
-        settings,
-        seed=config.seed,
-        repeats=config.data.repeats,
-        masks=config.optim.attention_weight > 0,
-    )
-    return pairs, lambda current: score_sets(current, sets, spec.input), window
 
 
 def _fit(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -149,11 +148,7 @@ def _run(job: Job) -> str:
             "validation_reals": len(reals.logits),
             "config_sha256": config_sha256(job.config),
             "weights_sha256": card.weights_sha256,
-            "configuration": json.loads(
-                job.config.model_dump_json(
-                    exclude={"data": {"index"}, "backbone_weights": True, "start": True}
-                )
-            ),
+            "configuration": job.config.told(),
             "input": card.input.model_dump(mode="json"),
             "precision": job.precision,
             "device": device,

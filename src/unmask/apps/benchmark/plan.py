@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from unmask.errors import ConfigError
-from unmask.training.config import TrainConfig, faults
+from unmask.training.config import PLACES, TrainConfig, faults
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 
@@ -154,7 +154,7 @@ def config_sha256(config: TrainConfig) -> str:
     """
     given = config.model_dump(
         mode="json",
-        exclude={"data": {"index", "workers"}, "backbone_weights": True, "start": True},
+        exclude=PLACES | {"data": PLACES["data"] | {"workers"}},
         exclude_defaults=True,
     )
     return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()

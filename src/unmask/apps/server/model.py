@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from unmask.apps.server.settings import ServerSettings
-from unmask.errors import CheckpointError, ConfigError
+from unmask.errors import CheckpointError, ConfigError, first_fault
 
 _Share = Field(ge=0, le=1)
 
@@ -97,10 +97,8 @@ def read_own_thresholds(settings: ServerSettings) -> OwnThresholds | None:
             f"{path} cannot be read: {error.strerror}.", "Give a file of `unmask calibrate`."
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the text"
         raise ConfigError(
-            f"{path} is no calibration of unmask: {where}: {first['msg']}.",
+            f"{path} is no calibration of unmask: {first_fault(error)}.",
             "Make one with `unmask calibrate FOLDER --out FILE`.",
         ) from error
     weights = read_model_card(settings.model).get("weights_sha256")

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from unmask.data.atomic import replace_text
-from unmask.errors import DatasetError
+from unmask.errors import DatasetError, first_fault
 
 SCHEMA = "unmask.benchmark/1"
 Level = Literal["frame", "video"]
@@ -274,9 +274,7 @@ def read_result(out: Path) -> Result:
             f"{path} cannot be read: {error.strerror}.", "Run the benchmark, which writes it."
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
         raise DatasetError(
-            f"{path} does not follow {SCHEMA}: {where}: {first['msg']}.",
+            f"{path} does not follow {SCHEMA}: {first_fault(error, 'the file')}.",
             "Compute the tables again from the score files.",
         ) from error

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from unmask.data.atomic import replace_text, replacing
-from unmask.errors import ConfigError, DatasetError
+from unmask.errors import ConfigError, DatasetError, first_fault
 from unmask.evaluation.comparison.layout import CLEAN, UNPERTURBED, checked_items, checked_scores
 
 Count = Annotated[int, Field(ge=0)]
@@ -254,9 +254,7 @@ def read_facts(out: Path, arm: str, seed: int) -> Facts:
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror}.", _DELETE) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise DatasetError(f"{path}: {where}: {first['msg']}.", _DELETE) from error
+        raise DatasetError(f"{path}: {first_fault(error, 'the file')}.", _DELETE) from error
     if (facts.arm, facts.seed) != (arm, seed):
         raise DatasetError(f"{path} is about arm {facts.arm!r}, seed {facts.seed}.", _DELETE)
     return facts

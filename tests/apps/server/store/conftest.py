@@ -8,6 +8,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -194,3 +195,28 @@ def _empty(url: str) -> None:
 @pytest.fixture
 def bench(make_bench: Callable[..., Bench]) -> Bench:
     return make_bench()
+
+
+@pytest.fixture
+def open_at_once() -> Callable[..., None]:
+    """Opens one store in three processes at the same moment, each of which must end well."""
+
+    def run(settings: ServerSettings, then: str) -> None:
+        script = (
+            "import sys; from unmask.apps.server.settings import ServerSettings as S;"
+            "from unmask.apps.server.store import open_store;"
+            "s = S.model_validate_json(sys.argv[1]); print(flush=True); sys.stdin.readline();"
+            f"open_store(s).{then}"
+        )
+        pipe = subprocess.PIPE
+        command = [sys.executable, "-c", script, settings.model_dump_json()]
+        processes = [
+            subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) for _ in range(3)
+        ]
+        for process in processes:
+            assert process.stdout is not None
+            process.stdout.readline()
+        answers = [process.communicate(b"\n") for process in processes]
+        assert [process.returncode for process in processes] == [0] * 3, answers
+
+    return run

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -147,23 +145,10 @@ def test_a_step_that_fails_leaves_the_store_as_it_was(
 
 
 def test_processes_may_start_at_once_on_an_earlier_version(
-    make_old: Callable[[int], ServerSettings],
+    make_old: Callable[[int], ServerSettings], open_at_once: Callable[..., None]
 ) -> None:
     place = make_old(1)
-    script = (
-        "import sys; from unmask.apps.server.settings import ServerSettings as S;"
-        "from unmask.apps.server.store import open_store;"
-        "s = S.model_validate_json(sys.argv[1]); print(flush=True); sys.stdin.readline();"
-        "open_store(s).close()"
-    )
-    pipe = subprocess.PIPE
-    command = [sys.executable, "-c", script, place.model_dump_json()]
-    processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) for _ in range(3)]
-    for process in processes:
-        assert process.stdout is not None
-        process.stdout.readline()
-    answers = [process.communicate(b"\n") for process in processes]
-    assert [process.returncode for process in processes] == [0] * 3, answers
+    open_at_once(place, "close()")
 
 
 @pytest.mark.parametrize("version", [0, VERSION + 1, None])

@@ -3,8 +3,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +155,7 @@ def test_a_database_that_goes_away_is_named(tmp_path: Path) -> None:
     store.close()
 
 
-def test_processes_may_start_at_once(make_bench: Any) -> None:
+def test_processes_may_start_at_once(make_bench: Any, open_at_once: Callable[..., None]) -> None:
     bench = make_bench()
     with bench.jobs.database.writing() as connection:
         for table in ("audit", "sessions", "tokens", "workers", "jobs", "batches", "gate"):
@@ -164,19 +163,6 @@ def test_processes_may_start_at_once(make_bench: Any) -> None:
     bench.store.close()
     for path in bench.settings.data.glob("service.db*"):
         path.unlink()
-    script = (
-        "import sys; from unmask.apps.server.settings import ServerSettings as S;"
-        "from unmask.apps.server.store import open_store;"
-        "s = S.model_validate_json(sys.argv[1]); print(flush=True); sys.stdin.readline();"
-        "open_store(s).jobs.open_batch(owner='ann')"
-    )
-    command = [sys.executable, "-c", script, bench.settings.model_dump_json()]
-    pipe = subprocess.PIPE
-    processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) for _ in range(3)]
-    for process in processes:
-        assert process.stdout is not None
-        process.stdout.readline()
-    answers = [process.communicate(b"\n") for process in processes]
-    assert [process.returncode for process in processes] == [0] * 3, answers
+    open_at_once(bench.settings, "jobs.open_batch(owner='ann')")
     with bench.jobs.database.reading() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM unmask_batches").scalar_one() == 3

@@ -1,0 +1,158 @@
+"""The tables of the packaged model, from what was measured of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from comparison_tables import table
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def results(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / f"benchmarks/results/{name}.json").read_text("utf-8"))
+
+
+def with_interval(entry: dict[str, Any], key: str = "auc") -> str:
+    low, high = entry["ci95"]
+    return f"{entry[key]:.3f} ({low:.3f}–{high:.3f})"
+
+
+def percent(entry: dict[str, Any]) -> str:
+    low, high = entry["ci95"]
+    return f"{100 * entry['fpr']:.1f}% ({100 * low:.1f}–{100 * high:.1f}), {entry['n']} pictures"
+
+
+def ranking(split: str = "test") -> str:
+    """AUC and detection rate per family, seen and unseen."""
+    measured = results("default_model")["results"]["splits"][split]
+    trained, left_out = measured["in_family"], measured["left_out_family"]
+    rows = []
+    for family in dict.fromkeys([*trained, *left_out]):
+        cells = []
+        for row in (trained.get(family), left_out.get(family)):
+            found = f"{100 * row['tpr_at_1pct_fpr']:.0f}%" if row else "–"
+            cells += [with_interval(row) if row else "–", found]
+        some = trained.get(family) or left_out[family]
+        rows.append([f"`{family}`", *cells, f"{some['reals']} / {some['fakes']}"])
+    head = ["fakes", "AUC, trained on", "found", "AUC, left out", "found", "reals / fakes"]
+    return table(head, rows)
+
+
+def ranking_validation() -> str:
+    return ranking("val")
+
+
+def false_alarms(split: str = "test") -> str:
+    """Share of reals flagged, as they are, under the controls and by source."""
+    flagged = results("default_model")["results"]["splits"][split]["reals_flagged"]
+    rows = [["all reals", percent(flagged["all"])]]
+    rows += [
+        [f"reals, {n.removeprefix('real/')}", percent(v)] for n, v in flagged["controls"].items()
+    ]
+    rows += [[f"reals of {name}", percent(entry)] for name, entry in flagged["by_source"].items()]
+    return table(["", "flagged (95% interval)"], rows)
+
+
+def false_alarms_validation() -> str:
+    return false_alarms("val")
+
+
+def worst_by_source(split: str = "test") -> str:
+    """Share of each source's reals flagged, clean and under each control."""
+    flagged = results("default_model")["results"]["splits"][split]["reals_flagged"]
+    sources = list(flagged["by_source"])
+    rows = [["as they are", *(percent(flagged["by_source"][s]) for s in sources)]]
+    rows += [
+        [name.removeprefix("real/"), *(percent(found[s]) for s in sources)]
+        for name, found in flagged["controls_by_source"].items()
+    ]
+    return table(["reals", *sources], rows)
+
+
+def by_group(split: str = "test") -> str:
+    """Share of reals flagged by the crop's size and by what people say of themselves."""
+    found = results("default_model")["results"]["splits"][split]["reals_flagged_by_group"]
+    rows = [
+        [kind.replace("_", " "), name, entry if isinstance(entry, str) else percent(entry)]
+        for kind, groups in found.items()
+        for name, entry in groups.items()
+    ]
+    return table(["", "group", "flagged (95% interval)"], rows)
+
+
+def source_control(split: str = "test") -> str:
+    """AUC of each source's reals as if they were fakes, against all other reals."""
+    found = results("default_model")["results"]["splits"][split]["source_against_source_auc"]
+    return table(
+        ["reals of", "AUC against the others"], [[s, f"{v:.3f}"] for s, v in found.items()]
+    )
+
+
+def unfamiliar(split: str = "test") -> str:
+    """Share of faces whose features are taken for unfamiliar: reals, fakes, and no photographs."""
+    found = results("default_model")["results"]["splits"][split]["unfamiliar"]
+    kinds = {"real": "real faces, ", "strange": "real faces made strange, "}
+    rows = []
+    for name, share in found.items():
+        kind, _, what = name.partition("/")
+        told = f"{kinds[kind]}{what or 'as they are'}" if kind in kinds else f"`{name}`"
+        rows.append([told, f"{100 * share:.1f}%"])
+    return table(["faces", "unfamiliar"], rows)
+
+
+def longer() -> str:
+    """The default after its first run, and after the second: families that it was trained on."""
+    runs = [
+        results(name)["results"]["splits"]["test"]["in_family"]
+        for name in ("default_first", "default_model")
+    ]
+    head = ["family", "AUC, first run", "found", "AUC, both runs", "found"]
+    rows = []
+    for family in runs[1]:
+        cells = [f"`{family}`"]
+        for run in runs:
+            cells += [with_interval(run[family]), f"{100 * run[family]['tpr_at_1pct_fpr']:.0f}%"]
+        rows.append(cells)
+    return table(head, rows)
+
+
+def second_run() -> str:
+    """Mean validation AUC of the two runs of the default, and of the average of their weights."""
+    trial = json.loads((ROOT / "benchmarks/experiments/second_run.json").read_text("utf-8"))
+    names = {"first": "first run", "second": "second run", "average": "average of both's weights"}
+    rows = [
+        [told, f"{trial['mean'][name]:.3f}", f"{trial['auc'][name]['stylegan']:.3f}"]
+        for name, told in names.items()
+    ]
+    return table(["weights", "mean AUC", "StyleGAN"], rows)
+
+
+def pretrained() -> str:
+    """AIRL-Lite0 from ImageNet weights beside rich statistics, without the same families."""
+    path = ROOT / "benchmarks/experiments/pretrained.json"
+    trial = json.loads(path.read_text("utf-8"))
+    research = results("research/research")
+    rich = next(row for row in research["candidates"] if row["name"] == "rich")
+    known = {(row["family"], row["part"]): row["auc"] for row in rich["families"]}
+    rows = []
+    for family in sorted(trial["auc"]):
+        left = family in trial["left_out"]
+        before = known[family, "left_out" if left else "trained"]
+        part = "left out" if left else "trained on"
+        rows.append([f"`{family}`", part, f"{before:.2f}", f"{trial['auc'][family]:.2f}"])
+    return table(["family", "", "`rich`", "AIRL-Lite0, ImageNet weights"], rows)
+
+
+def items() -> str:
+    """How many pictures of each source are in each split, from the packaged model's card."""
+    card = json.loads((ROOT / "src/unmask/weights/unmask-default.json").read_text("utf-8"))
+    counts = {tuple(key.split("/")): n for key, n in card["training"]["items"].items()}
+    splits = ("train", "val", "test")
+    rows = [
+        [source, label, *(str(counts.get((split, source, label), 0)) for split in splits)]
+        for source, label in sorted({key[1:] for key in counts})
+    ]
+    return table(["source", "class", *splits], rows)
