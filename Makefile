@@ -17,11 +17,11 @@ $(BIN)/uv:
 	$(BIN)/python -m pip install --quiet "$$(grep '^uv==' requirements.lock)"
 
 $(VENV)/.base: $(BIN)/uv pyproject.toml requirements.lock
-	$(UV) pip install --quiet --constraint requirements.lock --editable .
+	$(UV) pip install --quiet --compile-bytecode --constraint requirements.lock --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base
-	$(UV) pip install --quiet --constraint requirements.lock --editable '.[data,landmarks,train,serve,postgresql,dev]'
+	$(UV) pip install --quiet --compile-bytecode --constraint requirements.lock --editable '.[data,landmarks,train,serve,postgresql,dev]'
 	@touch $@
 
 demo: $(VENV)/.base

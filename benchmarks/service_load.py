@@ -4,8 +4,9 @@
 
 Starts `unmask serve` on a free loopback port and an empty data folder. The clients upload stills
 and short clips made of those in examples/, then ask for their analyses once a second; meanwhile the
-other endpoints are timed. `unmask scan` runs on the same files before and after; its pace is taken
-from its first results to its last, for the service has its model loaded already.
+other endpoints are timed. `unmask scan` runs on the same files before and after, and on one file
+alone: that time is its start, which its pace is taken without, for the service has its model loaded
+and one file judged already.
 Exits with 1 where a claim does not hold.
 """
 
@@ -38,7 +39,6 @@ from unmask.apps.cli.backend import DEFAULT_MODEL
 ENDED = {"done", "failed", "cancelled", "expired"}
 POLL_S = 1.0
 LOOK_S = 0.02
-BURST_S = 0.5  # results that a scan writes within so long are of one batch
 PROBE_PAUSE_S = 0.05
 RATE = 10**6
 """Requests a minute: all clients have one address, and none of them is the one that is tested."""
@@ -66,10 +66,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="unmask-load-") as name:
         root = Path(name)
         inputs = write_inputs(root / "inputs", given.files, given.clips, given.seed)
+        start = scan(root / "start.jsonl", inputs[:1], given).seconds
         scans = [scan(root / "before.jsonl", inputs, given)]
         load = run_load(root, inputs, given)
         scans.append(scan(root / "after.jsonl", inputs, given))
-        results = summary(inputs, load, scans)
+        results = summary(inputs, load, scans, start)
     results["inputs"] = {
         "files": given.files,
         "clips": sum(path.suffix == ".mp4" for path in inputs),
@@ -90,14 +91,10 @@ class Scan:
 
     Attributes:
         seconds: from its start to its last result.
-        first_seconds: from its start to its first results.
-        first: how many these were.
         results: by file name.
     """
 
     seconds: float
-    first_seconds: float
-    first: int
     results: dict[str, dict[str, Any]]
 
 
@@ -107,16 +104,12 @@ def scan(out: Path, inputs: Sequence[Path], given: Any) -> Scan:
     listed.write_text("".join(f"{path}\n" for path in inputs), "utf-8")
     command = [*(sys.executable, "-m", "unmask", "scan", f"@{listed}", "--model", given.model)]
     command += ["--out", str(out), "--format", "jsonl"]
-    first, first_seconds, began = 0, 0.0, time.perf_counter()
+    began = time.perf_counter()
     with out.with_suffix(".log").open("w+") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=log)
         try:
-            while process.poll() is None and (done := _lines(out)) < len(inputs):
-                now = time.perf_counter() - began
-                first_seconds = first_seconds or (now if done else 0.0)
-                if now - first_seconds < BURST_S:
-                    first = done
-                if now > given.most_seconds:
+            while process.poll() is None and _lines(out) < len(inputs):
+                if time.perf_counter() - began > given.most_seconds:
                     raise SystemExit("unmask scan takes too long; give more --most-seconds.")
                 time.sleep(LOOK_S)
             seconds = time.perf_counter() - began
@@ -129,7 +122,7 @@ def scan(out: Path, inputs: Sequence[Path], given: Any) -> Scan:
             raise SystemExit(f"unmask scan ended with {process.returncode}: {log.read()[-1000:]}")
     lines = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     results = {Path(line["input"]["path"]).name: line for line in lines}
-    return Scan(seconds, first_seconds, first, results)
+    return Scan(seconds, results)
 
 
 def _lines(path: Path) -> int:
@@ -306,11 +299,13 @@ class Clients:
             self._load.faults[f"{name}: {response.status}"] += 1
 
 
-def summary(inputs: Sequence[Path], load: Load, scans: Sequence[Scan]) -> dict[str, Any]:
-    """The measurements, and what they prove."""
+def summary(
+    inputs: Sequence[Path], load: Load, scans: Sequence[Scan], start: float
+) -> dict[str, Any]:
+    """The measurements, and what they prove; `start` is the seconds of a scan of one file."""
     count, made = len(inputs), load.submissions.values()
     endpoints = {name: milliseconds(seconds) for name, seconds in load.probes.items()}
-    each = [throughput(count, load.seconds, one) for one in scans]
+    each = [throughput(count, load.seconds, one.seconds, start) for one in scans]
     compared = [differences(one.results, load.results) for one in scans]
     named = Counter(line["input"]["path"] for line in load.results)
     accepted = Counter(id for one in made for id in one.ids)
@@ -329,7 +324,7 @@ def summary(inputs: Sequence[Path], load: Load, scans: Sequence[Scan]) -> dict[s
         and all(one["p95"] < P95_MS for one in endpoints.values()),
         "memory_bounded": memory["peak_mib_second_half"]["all"]
         <= MOST_GROWTH * memory["peak_mib_first_half"]["all"],
-        "throughput": sum(one["ratio"] or 0.0 for one in each) / len(each) >= LEAST_RATIO,
+        "throughput": sum(one["ratio"] for one in each) / len(each) >= LEAST_RATIO,
         "all_stopped": load.exit_code == 0 and load.left == 0,
     }
     return {
@@ -345,6 +340,7 @@ def summary(inputs: Sequence[Path], load: Load, scans: Sequence[Scan]) -> dict[s
         "against_scan": dict(zip(("before", "after"), compared, strict=True)),
         "throughput": {
             "service_seconds": load.seconds,
+            "scan_start_seconds": start,
             "service_files_per_s": count / load.seconds,
             **dict(zip(("against_scan_before", "against_scan_after"), each, strict=True)),
         },
@@ -357,19 +353,19 @@ def summary(inputs: Sequence[Path], load: Load, scans: Sequence[Scan]) -> dict[s
     }
 
 
-def throughput(count: int, seconds: float, one: Scan) -> dict[str, float | None]:
+def throughput(count: int, served: float, scanned: float, start: float) -> dict[str, float]:
     """Files per second of the service over those of a scan, without and with the scan's start.
 
-    The pace of a scan is that after its first results; None where there were no others.
+    Args:
+        count: files, one of which is judged within `start`.
+        served, scanned, start: seconds of the service, of the scan, and of a scan of one file.
     """
-    others = count - one.first if one.first else 0
-    pace = others / (one.seconds - one.first_seconds) if others else None
+    pace = (count - 1) / (scanned - start)
     return {
-        "scan_seconds": one.seconds,
-        "scan_first_results_s": one.first_seconds,
+        "scan_seconds": scanned,
         "scan_files_per_s": pace,
-        "ratio": None if pace is None else count / seconds / pace,
-        "ratio_with_start": one.seconds / seconds,
+        "ratio": count / served / pace,
+        "ratio_with_start": scanned / served,
     }
 
 

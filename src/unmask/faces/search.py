@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from unmask.faces.detect import FaceDetector, find_faces
 from unmask.types import Face, Frame
@@ -11,12 +12,22 @@ FALLBACK_FRAMES = 3
 """Frames of a video in which rotated and tight faces are looked for, when no frame has another."""
 
 
+Look = Callable[[Frame], list[Face]]
+Each = Callable[[Look, Sequence[Frame]], list[list[Face]]]
+
+
+def one_by_one(look: Look, frames: Sequence[Frame]) -> list[list[Face]]:
+    """The faces of every frame, in this thread."""
+    return [look(frame) for frame in frames]
+
+
 def search_frames(
     frames: Sequence[Frame],
     detector: FaceDetector,
     *,
     stills: bool | None = None,
     max_faces: int = 8,
+    each: Each | None = None,
 ) -> list[list[Face]]:
     """The faces of every frame, the largest first.
 
@@ -29,15 +40,17 @@ def search_frames(
         detector: finds upright faces.
         stills: whether they are stills; when None a single frame is one.
         max_faces: at most so many per frame.
+        each: applies a function to every frame, in their order; one after the other by default.
     """
     stills = len(frames) == 1 if stills is None else stills
 
     def look(frame: Frame, thorough: bool) -> list[Face]:
         return find_faces(frame, detector, max_faces=max_faces, thorough=thorough)
 
-    found = [look(frame, stills) for frame in frames]
+    each = each or one_by_one
+    found = each(partial(look, thorough=stills), frames)
     if not stills and not any(found):
         step = max(1, len(frames) // FALLBACK_FRAMES)
         if any(find_faces(f, detector) for f in frames[step // 2 :: step][:FALLBACK_FRAMES]):
-            found = [look(frame, True) for frame in frames]
+            found = each(partial(look, thorough=True), frames)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from torch import nn
 from unmask.errors import ConfigError, MediaError
 from unmask.faces import FaceDetector, MTCNNDetector
 from unmask.inference.calibration import distances_from
+from unmask.inference.crew import Crew
 from unmask.inference.explain import Evidence, explain
 from unmask.inference.faces import FoundFaces, find_in_frames
 from unmask.inference.own_reals import CalibrationFile
@@ -91,6 +93,7 @@ class Detector:
         self.settings = settings or Settings()
         self.device = device
         self._faces = face_detector or MTCNNDetector(device=device)
+        self._crew = Crew(device)
 
     @classmethod
     def from_pretrained(
@@ -185,7 +188,7 @@ class Detector:
         if not items:
             return []
         started = time.perf_counter()
-        found = [self._find(item) for item in items]
+        found = self._find_all(items)
         counts = [len(f.crops) if isinstance(f, FoundFaces) else 0 for f in found]
         crops = [c for f in found if isinstance(f, FoundFaces) for c in f.crops]
         try:
@@ -209,11 +212,24 @@ class Detector:
             for item, f, n, end in zip(items, found, counts, np.cumsum(counts), strict=True)
         ]
 
-    def _find(self, item: Media | Failure) -> FoundFaces | MediaError:
+    def _find_all(self, items: Sequence[Media | Failure]) -> list[FoundFaces | MediaError]:
+        """Stills beside each other, then the frames of each clip."""
+        if not isinstance(self._faces, MTCNNDetector):  # who knows whether threads may share it
+            return [self._find(item) for item in items]
+        clips = [isinstance(item, Media) and len(item.frames) > 1 for item in items]
+        stills = [item for item, clip in zip(items, clips, strict=True) if not clip]
+        begun = iter(self._crew.start(self._find, stills))
+        found = [
+            self._find(item, self._crew) if clip else next(begun)
+            for item, clip in zip(items, clips, strict=True)
+        ]
+        return [one.result() if isinstance(one, Future) else one for one in found]
+
+    def _find(self, item: Media | Failure, crew: Crew | None = None) -> FoundFaces | MediaError:
         if isinstance(item, Failure):
             return item.error
         try:
-            return find_in_frames(item.frames, self._faces, self.settings)
+            return find_in_frames(item.frames, self._faces, self.settings, crew)
         except MediaError as error:
             return error
         except Exception as error:  # becomes this item's result
@@ -226,20 +242,26 @@ class Detector:
 
         No distances where it is not known from what they would be.
         """
-        spec, dtype = self.card.input, getattr(torch, self.settings.precision)
-        known = self.decision.features
+        size = max(1, min(BATCH, -(-len(crops) // self._crew.size)))
+        parts = [crops[start : start + size] for start in range(0, len(crops), size)]
         logits, bands = [np.zeros(0)], [np.zeros((0, len(self.decision.bands)), np.float32)]
         distances = [np.zeros(0)]
-        for start in range(0, len(crops), BATCH):
-            views = [to_views(crop.image, spec) for crop in crops[start : start + BATCH]]
-            inputs = to_tensors(views, spec)
-            found, features = predict(self._network, inputs, device=self.device, precision=dtype)
-            logits.append(found)
-            if known is not None:
-                distances.append(distances_from(known, features))
-            bands.append(log_band_energy(inputs["native"]).numpy())
-        far = None if known is None else np.concatenate(distances)
+        for logit, band, distance in self._crew.map(self._score_batch, parts):
+            logits.append(logit)
+            bands.append(band)
+            distances.append(distance)
+        far = None if self.decision.features is None else np.concatenate(distances)
         return np.concatenate(logits), np.concatenate(bands), far
+
+    def _score_batch(
+        self, crops: Sequence[Crop]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64]]:
+        spec, known = self.card.input, self.decision.features
+        inputs = to_tensors([to_views(crop.image, spec) for crop in crops], spec)
+        dtype = getattr(torch, self.settings.precision)
+        logits, features = predict(self._network, inputs, device=self.device, precision=dtype)
+        distances = np.zeros(0) if known is None else distances_from(known, features)
+        return logits, log_band_energy(inputs["native"]).numpy(), distances
 
     def _finish(
         self,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from unmask.errors import MediaError
 from unmask.faces import FaceDetector, crop_face, link_faces, search_frames
+from unmask.inference.crew import Crew
 from unmask.inference.settings import Settings
 from unmask.types import Crop, Face, Frame
 
@@ -20,14 +21,19 @@ class FoundFaces:
 
 
 def find_in_frames(
-    frames: Sequence[Frame], detector: FaceDetector, settings: Settings
+    frames: Sequence[Frame],
+    detector: FaceDetector,
+    settings: Settings,
+    crew: Crew | None = None,
 ) -> FoundFaces:
-    """Find (as `unmask.faces.search_frames` says), link and crop.
+    """Find (as `unmask.faces.search_frames` says), link and crop; a crew shares the frames.
 
     Raises:
         MediaError: no face in any frame (not_applicable / no_face).
     """
-    found = search_frames(frames, detector, max_faces=settings.max_faces)
+    found = search_frames(
+        frames, detector, max_faces=settings.max_faces, each=crew.map if crew else None
+    )
     if not any(found):
         raise MediaError(
             "not_applicable",

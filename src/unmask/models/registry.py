@@ -16,9 +16,11 @@ from unmask.models.classifier import Classifier, ClassifierConfig
 from unmask.models.f3net import F3Net, F3NetConfig
 from unmask.models.lae import LAE, LAEConfig
 from unmask.models.mesonet import MesoNet, MesoNetConfig
+from unmask.models.probe import ProbeConfig, ProbeNet
 from unmask.models.residual import ResidualConfig, ResidualNet
 from unmask.models.rich import RichConfig, RichNet
 from unmask.models.srm import SRMConfig, SRMNet
+from unmask.models.statistics import StatisticsNet
 from unmask.models.trace import TraceConfig, TraceNet
 from unmask.models.xception import NAME as XCEPTION
 from unmask.transforms.preprocess import IMAGENET_MEAN, IMAGENET_STD, InputSpec
@@ -59,6 +61,11 @@ class ModelSpec:
     gmacs: float | None = None
     figures: str = ""
     auxiliary: tuple[str, ...] = ()
+
+    @property
+    def fixed(self) -> bool:
+        """Whether nothing before its head is learned."""
+        return isinstance(self.build, type) and issubclass(self.build, StatisticsNet)
 
     def create(
         self,
@@ -196,6 +203,19 @@ _RICH = ModelSpec(
     views=("native",),
 )
 
+_PROBE = ModelSpec(
+    "probe",
+    ProbeConfig(),
+    _TRACES,
+    "lean baseline: what a frozen EfficientNet-Lite0 sees at every depth, with AIRL's fused head",
+    "after Ojha et al. 2023, Towards universal fake image detectors that generalize across "
+    "generative models; Gram matrices after Liu et al. 2020, Global texture enhancement for fake "
+    "face detection in the wild",
+    pretrained=True,
+    build=ProbeNet,
+    views=("native",),
+)
+
 _RIVALS = (
     ModelSpec(
         "xception",
@@ -271,6 +291,13 @@ _LEAN = (
         name="rich_linear",
         config=RichConfig(fused=None, dropout=0.0),
         summary="lean baseline: rich residual statistics and a linear classifier",
+    ),
+    _PROBE,
+    replace(
+        _PROBE,
+        name="probe_rich",
+        config=ProbeConfig(rich=True),
+        summary="a frozen EfficientNet-Lite0 and rich residual statistics, with AIRL's fused head",
     ),
 )
 

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from unmask.errors import ConfigError
-from unmask.models.output import ModelOutput
+from unmask.models.statistics import StatisticsNet
 from unmask.transforms.dct import BLOCK, BlockDCT
 
 LEVELS = 5
@@ -76,6 +76,17 @@ class RichConfig(BaseModel):
     fused: int | None = Field(256, ge=1)
     dropout: float = Field(0.3, ge=0, lt=1)
     projection: int = Field(128, ge=1)
+
+
+def measured(config: RichConfig) -> dict[str, object]:
+    """What of a configuration its statistics depend on."""
+    default = RichConfig()
+    found = config.model_dump(include={"steps", "inner"})
+    for name in ("filters", "scales", "colour"):  # they came later: the key is that of before
+        value = getattr(config, name)
+        if value != getattr(default, name):
+            found[name] = value
+    return found
 
 
 @cache
@@ -332,15 +343,15 @@ def _filtered(plane: Tensor, kernel: tuple[tuple[float, ...], ...]) -> Tensor:
     return total
 
 
-class RichNet(nn.Module):
+class RichNet(StatisticsNet):
     """Rich statistics, standardised, and a small fused head or a linear one.
 
     Shape:
         `rgb` is ignored; `native` (N, 3, n, n) in [0, 255] -> `ModelOutput`.
     """
 
-    mean: Tensor
-    scale: Tensor
+    config: RichConfig
+    statistics: RichFeatures
 
     def __init__(
         self,
@@ -349,47 +360,17 @@ class RichNet(nn.Module):
         pretrained: bool = False,
         backbone_weights: Path | None = None,
     ) -> None:
-        super().__init__()
         if pretrained or backbone_weights is not None:
             raise ConfigError(
                 "Backbone weights were asked for, but this network has no backbone.",
                 "Leave them out: its statistics are fixed, and its head is trained from scratch.",
             )
-        self.config = config = config or RichConfig()
-        self.statistics = RichFeatures(config)
-        self.register_buffer("mean", torch.zeros(self.statistics.size))
-        self.register_buffer("scale", torch.ones(self.statistics.size))
-        self.fusion: nn.Module = nn.Dropout(config.dropout)
-        width = config.fused or self.statistics.size
-        if config.fused is not None:
-            self.fusion = nn.Sequential(
-                nn.Dropout(config.dropout),
-                nn.Linear(self.statistics.size, width),
-                nn.BatchNorm1d(width),
-                nn.ReLU(inplace=True),
-                nn.Dropout(config.dropout),
-            )
-        self.logit = nn.Linear(width, 1)
-        self.projection = (
-            nn.Identity() if config.fused is None else nn.Linear(width, config.projection)
-        )
+        config = config or RichConfig()
+        features = RichFeatures(config)
+        super().__init__(config, config, features, torch.arange(features.size))
 
-    def standardise_to(self, mean: Tensor, deviation: Tensor) -> None:
-        """Set what brings the statistics to mean 0 and deviation 1: (D,) each."""
-        self.mean.copy_(mean)
-        self.scale.copy_(1 / (deviation + 1e-6))
-
-    def head(self, statistics: Tensor) -> ModelOutput:
-        """From (N, D) statistics to logit and embedding."""
-        with torch.autocast(device_type=statistics.device.type, enabled=False):
-            standard = (statistics.float() - self.mean) * self.scale
-            fused = self.fusion(standard.clamp(-6, 6))
-            return ModelOutput(
-                self.logit(fused).squeeze(1), F.normalize(self.projection(fused), dim=1)
-            )
-
-    def forward(self, rgb: Tensor, native: Tensor) -> ModelOutput:
-        return self.head(self.statistics(native))
+    def measured(self) -> dict[str, object]:
+        return measured(self.config)
 
     def attribution(self, native: Tensor) -> Tensor:
         """Where in the window the fake logit comes from: (1, 3, H, W) -> (H, W), >= 0.

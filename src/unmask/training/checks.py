@@ -7,7 +7,6 @@ from torch import Tensor
 
 from unmask.errors import ConfigError, UnmaskError
 from unmask.models.registry import model_spec
-from unmask.models.rich import RichConfig
 from unmask.training.config import TrainConfig
 from unmask.training.network import (
     build,
@@ -50,7 +49,7 @@ def _check_devices(config: TrainConfig, devices: int) -> None:
             f"x {optim.accumulate} parts (optim.accumulate) that are half real.",
             f"Use a multiple of {unit}, or other --devices.",
         )
-    if isinstance(model_spec(config.model).config, RichConfig):
+    if model_spec(config.model).fixed:
         raise ConfigError(
             f"--devices: {config.model} trains on statistics that are computed once, in one "
             "process.",

@@ -13,7 +13,7 @@ from unmask.data.crops import Crops
 from unmask.data.dataset import PairSettings, TrainingPairs
 from unmask.data.scoring import DAILY, ScoringSet, scoring_sets
 from unmask.models.registry import ModelSpec
-from unmask.models.rich import RichNet
+from unmask.models.statistics import StatisticsNet
 from unmask.training.config import TrainConfig
 from unmask.training.module import Scores, score_sets
 from unmask.training.network import with_window
@@ -49,7 +49,7 @@ def feeds(
     say: Callable[[str], None],
 ) -> tuple[Dataset[Any], Callable[[nn.Module], Scores], InputSpec]:
     """Training pairs, validation scorer, and the input contract with the training window."""
-    if isinstance(model, RichNet):
+    if isinstance(model, StatisticsNet):
         statistics = training_statistics(
             model, crops, spec.input, config.data, seed=config.seed, cache=cache, say=say
         )

@@ -79,7 +79,7 @@ class DetectorModule(L.LightningModule):
     def _forward(self, batch: dict[str, Tensor]) -> tuple[Any, Tensor | None]:
         """The network's output and, where there is a loss for it, its attention map (N, h, w)."""
         if "statistics" in batch:
-            return self.model.head(batch["statistics"].flatten(0, 1)), None  # type: ignore[operator]  # RichNet
+            return self.model.head(batch["statistics"].flatten(0, 1)), None  # type: ignore[operator]  # StatisticsNet
         pixels = {
             name: batch[name].flatten(0, 1).permute(0, 3, 1, 2).float()
             for name in ("native", "rgb")

@@ -27,7 +27,6 @@ from unmask.data.items import read_items_with
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import Card, save_checkpoint
 from unmask.models.registry import model_spec
-from unmask.models.rich import RichNet
 from unmask.training.batches import loaders
 from unmask.training.card import facts, measured, started_from, trained_on
 from unmask.training.checks import check
@@ -164,7 +163,7 @@ def train_on(
     first = deepcopy(model.state_dict()) if config.optim.start_share else None
     sets = scored_sets(crops, spec, config, decide)
     pairs, scorer, window = feeds(model, crops, spec, config, cache, sets, _say)
-    workers = 0 if isinstance(model, RichNet) else config.data.workers
+    workers = 0 if spec.fixed else config.data.workers
     if share().world > 1:
         model = synchronised(model, device_type())
     module = DetectorModule(
@@ -190,7 +189,7 @@ def train_on(
         parameter.data = parameter.data.half().float()
     model.eval()
     embeddings = None
-    if isinstance(model, RichNet) or not decide:  # statistics are no features that were learned
+    if spec.fixed or not decide:  # statistics are no features that were learned
         scores = scorer(model)
     else:
         scores, embeddings = embed_sets(model, sets, spec.input)

@@ -18,7 +18,7 @@ from unmask.data.crops import Crops
 from unmask.data.dataset import PairSettings, TrainingPairs
 from unmask.data.pairing import is_of
 from unmask.data.scoring import ScoringSet
-from unmask.models.rich import RichNet
+from unmask.models.statistics import StatisticsNet
 from unmask.training.config import DataConfig
 from unmask.training.module import Scores, evaluating
 from unmask.transforms.preprocess import InputSpec, to_tensors
@@ -51,7 +51,7 @@ class StatisticsPairs(Dataset[dict[str, Tensor]]):
 
 
 def training_statistics(
-    model: RichNet,
+    model: StatisticsNet,
     crops: Crops,
     spec: InputSpec,
     config: DataConfig,
@@ -93,7 +93,7 @@ def _settings(config: DataConfig, family: str) -> PairSettings:
 
 
 def _key(
-    model: RichNet,
+    model: StatisticsNet,
     crops: Crops,
     spec: InputSpec,
     config: DataConfig,
@@ -103,7 +103,7 @@ def _key(
 ) -> str:
     parts = {
         "version": VERSION,
-        "statistics": _measured(model),
+        "statistics": model.measured(),
         "input": spec.model_dump(),
         "crops": crops.digest(_drawn_from(crops, family)),
         "soften": config.soften_real_p,
@@ -119,17 +119,6 @@ def _key(
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _measured(model: RichNet) -> dict[str, object]:
-    """What of a network's configuration its statistics depend on."""
-    default = type(model.config)()
-    found = model.config.model_dump(include={"steps", "inner"})
-    for name in ("filters", "scales", "colour"):  # they came later: the key is that of before
-        value = getattr(model.config, name)
-        if value != getattr(default, name):
-            found[name] = value
-    return found
-
-
 def _drawn_from(crops: Crops, family: str) -> list[int]:
     """The training reals, and the fakes of a family: all that its draws can hold."""
     return crops.where(
@@ -139,7 +128,7 @@ def _drawn_from(crops: Crops, family: str) -> list[int]:
 
 def _write(
     path: Path,
-    model: RichNet,
+    model: StatisticsNet,
     crops: Crops,
     spec: InputSpec,
     config: DataConfig,
@@ -162,7 +151,7 @@ def _write(
 
 
 def fixed_scorer(
-    model: RichNet, sets: Sequence[ScoringSet], spec: InputSpec
+    model: StatisticsNet, sets: Sequence[ScoringSet], spec: InputSpec
 ) -> Callable[[torch.nn.Module], Scores]:
     """Like `score_sets`, with the statistics of the validation sets computed once, here."""
     kept = {}
@@ -176,7 +165,7 @@ def fixed_scorer(
             )
 
     def score(current: torch.nn.Module) -> Scores:
-        assert isinstance(current, RichNet)
+        assert isinstance(current, StatisticsNet)
         with evaluating(current), torch.inference_mode():
             return {
                 item.name: (current.head(kept[item.name]).logit.double().numpy(), item)

@@ -1,0 +1,193 @@
+"""A frozen ImageNet network and a head on what it sees: few training pictures spoil nothing in it.
+
+Features that were never trained to tell one generator from reals cannot memorise it (Ojha et al.
+2023, with CLIP and a linear layer). How strongly two channels of a shallow map go together is a
+description of texture, which fakes of unknown generators get wrong as well (Gram-Net, Liu et al.
+2020). Both are taken here at every depth, of the native window.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from unmask.errors import ConfigError
+from unmask.models.backbones import TimmBackbone
+from unmask.models.rich import RichConfig, RichFeatures, measured
+from unmask.models.statistics import StatisticsNet
+
+GRAMS = 3
+"""Products of channels are taken of that many stages: they grow with the square of the channels."""
+Stages = tuple[Annotated[int, Field(ge=1)], ...]
+
+
+class ProbeConfig(BaseModel):
+    """What the head looks at, and its size.
+
+    Attributes:
+        backbone: a timm EfficientNet, whose weights stay as they are.
+        mean, deviation: stages, 1-based, of whose channels these are taken over the window.
+        gram: stages, 1 to 3, of whose channels all products are taken.
+        rich: rich residual statistics (`unmask.models.rich`) beside them.
+        fused, dropout, projection: see `StatisticsNet`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backbone: str = "tf_efficientnet_lite0"
+    mean: Stages = (1, 2, 3, 4, 5, 6, 7)
+    deviation: Stages = (1, 2, 3, 4, 5, 6, 7)
+    gram: tuple[Annotated[int, Field(ge=1, le=GRAMS)], ...] = ()
+    rich: bool = False
+    fused: int | None = Field(256, ge=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
+    projection: int = Field(128, ge=1)
+
+
+class ProbeFeatures(nn.Module):
+    """(N, 3, H, W) RGB in [0, 255] -> (N, D), all that any `ProbeConfig` of a backbone looks at.
+
+    Nothing in it is learned, in training mode either.
+
+    Raises:
+        ConfigError: a backbone without stages.
+    """
+
+    def __init__(self, config: ProbeConfig, pretrained: bool, weights: Path | None) -> None:
+        super().__init__()
+        self.backbone = TimmBackbone(
+            config.backbone, pretrained and weights is None, weights
+        ).requires_grad_(False)
+        net = self.backbone.net
+        if not (hasattr(net, "conv_stem") and isinstance(getattr(net, "blocks", None), nn.Module)):
+            raise ConfigError(
+                f"backbone: {config.backbone} is no EfficientNet, and only those are probed.",
+                "Use tf_efficientnet_lite0 or another of that family.",
+            )
+        self.rich = RichFeatures(RichConfig()) if config.rich else None
+        self.eval()
+        with torch.no_grad():
+            taken = self.parts(torch.zeros(1, 3, 64, 64))
+        self.sizes = {name: part.shape[1] for name, part in taken.items()}
+
+    @property
+    def stages(self) -> nn.Sequential:
+        return cast(nn.Sequential, self.backbone.net.blocks)
+
+    def train(self, mode: bool = True) -> ProbeFeatures:
+        """Stays in evaluation: batch normalisation keeps ImageNet's moments."""
+        return super().train(False)
+
+    def maps(self, native: Tensor) -> list[Tensor]:
+        """Each stage's map: (N, C, H / 2**k, W / 2**k)."""
+        net = self.backbone.net
+        seen = net.bn1(net.conv_stem(native.float() / 127.5 - 1))
+        found = []
+        for stage in self.stages:
+            seen = stage(seen)
+            found.append(seen)
+        return found
+
+    def parts(self, native: Tensor) -> dict[str, Tensor]:
+        """By name, as `ProbeConfig` has it, and stage: (N, d) each."""
+        with torch.autocast(device_type=native.device.type, enabled=False):
+            found = {}
+            for number, seen in enumerate((m.flatten(2) for m in self.maps(native)), 1):
+                found[f"mean {number}"] = seen.mean(2)
+                found[f"deviation {number}"] = (seen.var(2, correction=0) + 1e-6).sqrt()
+                if number <= GRAMS:
+                    found[f"gram {number}"] = gram(seen)
+            if self.rich is not None:
+                found["rich"] = self.rich(native)
+            return found
+
+    def forward(self, native: Tensor) -> Tensor:
+        return torch.cat(list(self.parts(native).values()), dim=1)
+
+
+def columns(config: ProbeConfig, features: ProbeFeatures) -> Tensor:
+    """Which of the statistics a head of `config` looks at, (d,) int64.
+
+    Raises:
+        ConfigError: a stage that the backbone lacks, or no stage at all.
+    """
+    wanted = {
+        f"{name} {stage}"
+        for name in ("mean", "deviation", "gram")
+        for stage in getattr(config, name)
+    }
+    unknown = sorted(wanted - features.sizes.keys())
+    if unknown or not wanted:
+        raise ConfigError(
+            f"mean, deviation, gram: {config.backbone} has stages 1 to {len(features.stages)}; got "
+            f"{unknown[0] if unknown else 'none'}."
+        )
+    wanted.add("rich")
+    kept, start = [], 0
+    for name, size in features.sizes.items():
+        if name in wanted:
+            kept.append(torch.arange(start, start + size))
+        start += size
+    return torch.cat(kept)
+
+
+def gram(seen: Tensor) -> Tensor:
+    """Mean product of every two channels over the window: (N, C, P) -> (N, C (C + 1) / 2).
+
+    Signed square roots, so that a few strong channels do not drown the rest.
+    """
+    products = seen @ seen.mT / seen.shape[2]
+    rows, columns = torch.triu_indices(seen.shape[1], seen.shape[1])
+    values = products[:, rows, columns]
+    root: Tensor = values.sign() * (values.abs() + 1e-6).sqrt()
+    return root
+
+
+class ProbeNet(StatisticsNet):
+    """A frozen network's statistics, standardised, and a small fused head or a linear one.
+
+    Args:
+        config: see `ProbeConfig`.
+        pretrained, backbone_weights: ImageNet weights, from the hub or a file. Without either the
+            frozen network is a random one, which is a control and no detector.
+
+    Shape:
+        `rgb` is ignored; `native` (N, 3, n, n) in [0, 255] -> `ModelOutput`.
+    """
+
+    config: ProbeConfig
+    statistics: ProbeFeatures
+
+    def __init__(
+        self,
+        config: ProbeConfig | None = None,
+        *,
+        pretrained: bool = False,
+        backbone_weights: Path | None = None,
+    ) -> None:
+        config = config or ProbeConfig()
+        features = ProbeFeatures(config, pretrained, backbone_weights)
+        super().__init__(config, config, features, columns(config, features))
+
+    def measured(self) -> dict[str, object]:
+        digest = hashlib.sha256()
+        for name, value in sorted(self.statistics.backbone.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.cpu().numpy().tobytes())
+        rich = self.statistics.rich
+        return {
+            "probe": self.config.backbone,
+            "weights": digest.hexdigest(),
+            "rich": None if rich is None else measured(rich.config),
+        }
+
+    @property
+    def cam_layer(self) -> tuple[nn.Module, Literal["native"]]:
+        """The deepest stage that is looked at, for Grad-CAM."""
+        deepest = max(*self.config.mean, *self.config.deviation, *self.config.gram, 1)
+        return self.statistics.stages[deepest - 1], "native"

@@ -1,0 +1,94 @@
+"""Networks whose front end has nothing to learn: fixed statistics, standardised, and a head."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from unmask.models.output import ModelOutput
+
+
+class HeadConfig(Protocol):
+    """What shapes the head, as in `AIRLConfig`.
+
+    Attributes:
+        fused: width of the fused layer. Without one the classifier is linear, and the standardised
+            statistics themselves are the embedding.
+        dropout: before and after it.
+        projection: width of the embedding.
+    """
+
+    @property
+    def fused(self) -> int | None: ...
+    @property
+    def dropout(self) -> float: ...
+    @property
+    def projection(self) -> int: ...
+
+
+class StatisticsNet(nn.Module):
+    """Fixed statistics, standardised, and a small fused head or a linear one.
+
+    Since nothing before the head is learned, training computes the statistics once
+    (`unmask.training.statistics`).
+
+    Args:
+        config: kept in the checkpoint; its head is built here.
+        statistics: (N, 3, n, n) RGB in [0, 255] -> (N, D).
+        columns: those of the D that the head looks at.
+
+    Shape:
+        `rgb` is ignored; `native` (N, 3, n, n) in [0, 255] -> `ModelOutput`.
+    """
+
+    columns: Tensor
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, config: BaseModel, head: HeadConfig, statistics: nn.Module, columns: Tensor
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.statistics = statistics
+        size = len(columns)
+        self.register_buffer("columns", columns, persistent=False)
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(size))
+        self.fusion: nn.Module = nn.Dropout(head.dropout)
+        width = head.fused or size
+        if head.fused is not None:
+            self.fusion = nn.Sequential(
+                nn.Dropout(head.dropout),
+                nn.Linear(size, width),
+                nn.BatchNorm1d(width),
+                nn.ReLU(inplace=True),
+                nn.Dropout(head.dropout),
+            )
+        self.logit = nn.Linear(width, 1)
+        self.projection = nn.Identity() if head.fused is None else nn.Linear(width, head.projection)
+
+    def measured(self) -> dict[str, object]:
+        """What of the network its statistics depend on: what is kept of them is keyed by it."""
+        raise NotImplementedError
+
+    def standardise_to(self, mean: Tensor, deviation: Tensor) -> None:
+        """Set what brings the statistics to mean 0 and deviation 1: (D,) each."""
+        self.mean.copy_(mean[self.columns])
+        self.scale.copy_(1 / (deviation[self.columns] + 1e-6))
+
+    def head(self, statistics: Tensor) -> ModelOutput:
+        """From (N, D) statistics to logit and embedding."""
+        with torch.autocast(device_type=statistics.device.type, enabled=False):
+            standard = (statistics[:, self.columns].float() - self.mean) * self.scale
+            fused = self.fusion(standard.clamp(-6, 6))
+            return ModelOutput(
+                self.logit(fused).squeeze(1), F.normalize(self.projection(fused), dim=1)
+            )
+
+    def forward(self, rgb: Tensor, native: Tensor) -> ModelOutput:
+        return self.head(self.statistics(native))
