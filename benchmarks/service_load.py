@@ -39,7 +39,8 @@ from unmask.apps.cli.backend import DEFAULT_MODEL
 ENDED = {"done", "failed", "cancelled", "expired"}
 POLL_S = 1.0
 LOOK_S = 0.02
-PROBE_PAUSE_S = 0.05
+PROBE_PAUSE_S = 0.2
+"""Between two looks at other endpoints: they share the two cores with what is measured."""
 RATE = 10**6
 """Requests a minute: all clients have one address, and none of them is the one that is tested."""
 SCORED_OR_NOT = (0, 3, 4)

@@ -85,7 +85,7 @@ def test_takes_its_declared_input(name: str) -> None:
 
 @every_model
 def test_the_backward_pass_reaches_every_parameter(name: str) -> None:
-    """All but those declared as auxiliary, and of those none."""
+    """All but those declared as auxiliary or frozen, and of those none."""
     config, spec = light(MODELS[name])
     auxiliary = MODELS[name].auxiliary
     missing: set[str] | None = None
@@ -96,7 +96,8 @@ def test_the_backward_pass_reaches_every_parameter(name: str) -> None:
         (output.logit * torch.tensor([1.0, -2.0])).sum().add(
             (output.embedding * torch.randn_like(output.embedding)).sum()
         ).backward()
-        gradients = {n: p.grad for n, p in model.named_parameters()}
+        assert all(p.grad is None for p in model.parameters() if not p.requires_grad)
+        gradients = {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
         assert [n for n, g in gradients.items() if g is not None and not g.isfinite().all()] == []
         silent = {n for n, g in gradients.items() if g is None or not g.any()}
         aside = {n for n in gradients if n.startswith(auxiliary)}

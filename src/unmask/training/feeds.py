@@ -54,7 +54,7 @@ def feeds(
             model, crops, spec.input, config.data, seed=config.seed, cache=cache, say=say
         )
         model.standardise_to(*statistics.moments())
-        return statistics, fixed_scorer(model, sets, spec.input), spec.input
+        return statistics, fixed_scorer(model, sets, spec.input, cache), spec.input
     window = with_window(spec.input, config.data.window)
     settings = PairSettings(
         families=config.data.families,

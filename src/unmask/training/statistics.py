@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from unmask.data.atomic import one_at_a_time
@@ -145,21 +147,53 @@ def _write(
             native = batch["native"].flatten(0, 1).permute(0, 3, 1, 2).float()
             values = model.statistics(native).view(len(batch["label"]), 2, -1)
             blocks.append(values.numpy().astype(np.float16))
-    part = path.with_suffix(".part.npy")
-    np.save(part, np.concatenate(blocks))
+    _save(path, np.concatenate(blocks))
+
+
+def _save(path: Path, values: NDArray[Any]) -> None:
+    part = path.with_suffix(f".{os.getpid()}.npy")  # others may be at the same file
+    np.save(part, values)
     part.replace(path)
 
 
+class Remembered(nn.Module):
+    """A network's statistics, read from disk where the same pixels were measured before.
+
+    Runs that differ in their heads alone score the same pictures; this is what they share.
+
+    Args:
+        model: whose statistics.
+        folder: where they are kept; may be deleted.
+
+    Shape:
+        (N, 3, n, n) RGB in [0, 255] -> (N, D) float32, on the processor.
+    """
+
+    def __init__(self, model: StatisticsNet, folder: Path) -> None:
+        super().__init__()
+        self.statistics, self.folder = model.statistics, folder
+        self._key = json.dumps([VERSION, model.measured()], sort_keys=True).encode()
+
+    def forward(self, native: Tensor) -> Tensor:
+        digest = hashlib.sha256(self._key)
+        digest.update(native.contiguous().cpu().numpy().tobytes())
+        path = self.folder / f"measured-{digest.hexdigest()[:32]}.npy"
+        if not path.is_file():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _save(path, self.statistics(native).cpu().numpy())
+        return torch.from_numpy(np.load(path))
+
+
 def fixed_scorer(
-    model: StatisticsNet, sets: Sequence[ScoringSet], spec: InputSpec
+    model: StatisticsNet, sets: Sequence[ScoringSet], spec: InputSpec, cache: Path
 ) -> Callable[[torch.nn.Module], Scores]:
     """Like `score_sets`, with the statistics of the validation sets computed once, here."""
-    kept = {}
+    kept, statistics = {}, Remembered(model, cache)
     with torch.inference_mode():
         for item in sets:
             kept[item.name] = torch.cat(
                 [
-                    model.statistics(to_tensors(item.views[i : i + 16], spec)["native"])
+                    statistics(to_tensors(item.views[i : i + 16], spec)["native"])
                     for i in range(0, len(item.views), 16)
                 ]
             )

@@ -37,9 +37,11 @@ from unmask.evaluation.scoring import Scored, score
 from unmask.evaluation.views import ViewStore
 from unmask.metrics.calibration import threshold_at_fpr
 from unmask.models.checkpoint import Card, load_checkpoint
+from unmask.models.statistics import StatisticsNet
 from unmask.training.card import commit
 from unmask.training.config import TrainConfig
 from unmask.training.run import EPOCHS, train_on
+from unmask.training.statistics import Remembered
 from unmask.transforms.preprocess import InputSpec
 
 Embedded = tuple[NDArray[np.intp], tuple[str, ...]]
@@ -131,6 +133,8 @@ def _run(job: Job) -> str:
         )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = model.to(device)
+    if isinstance(model, StatisticsNet):
+        model.statistics = Remembered(model, job.work / "cache")
     precision = torch.bfloat16 if job.precision == "bfloat16" else torch.float32
     reals = score(model, card.input, job.reals, job.reals.batches[0], precision=precision)
     threshold = threshold_at_fpr(reals.logits, FPR)

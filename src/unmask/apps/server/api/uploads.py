@@ -87,8 +87,9 @@ async def received_form(
                 await reader.feed(event)
             yield reader.form
         finally:
-            # also where the request was cancelled: the deletion is waited for, not given up
-            await asyncio.shield(asyncio.ensure_future(run_in_threadpool(reader.discard)))
+            if reader.holds_files:
+                # also where the request was cancelled: the deletion is waited for, not given up
+                await asyncio.shield(asyncio.ensure_future(run_in_threadpool(reader.discard)))
 
 
 @contextmanager
@@ -174,6 +175,11 @@ class _FormReader:
         if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= most):
             raise invalid("max_frames", f"must be a whole number from 1 to {most}")
         return int(text)
+
+    @property
+    def holds_files(self) -> bool:
+        """Whether there is something that no job has taken."""
+        return self._sink is not None or bool(self.form.uploads)
 
     def discard(self) -> None:
         """Delete what no job has taken."""

@@ -6,9 +6,10 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
@@ -49,6 +50,8 @@ class Database:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self.now = clock
+        one_writer = engine.dialect.name == "sqlite"
+        self._turn: AbstractContextManager[Any] = Lock() if one_writer else nullcontext()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -64,13 +67,14 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """All of the changes made inside, or none where it is left by an exception.
 
-        On SQLite one writer at a time is inside, from the start; on PostgreSQL rows are locked as
-        they are selected `with_for_update`, and changes go by conditions on the row.
+        On SQLite one writer at a time is inside, from the start, and this process's own take turns:
+        SQLite would let each of them sleep and look again. On PostgreSQL rows are locked as they
+        are selected `with_for_update`, and changes go by conditions on the row.
 
         Raises:
             StoreError: the database does not answer, is full or stayed locked.
         """
-        with _faults_named(), self._engine.connect() as connection:
+        with _faults_named(), self._turn, self._engine.connect() as connection:
             connection.execution_options(unmask_write=True)
             with connection.begin():
                 yield connection
