@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ import torch
 from unmask.errors import ConfigError, MediaError
 from unmask.inference.detector import Detector
 from unmask.inference.settings import Settings, choose_device, locate_weights
-from unmask.media import Failure
+from unmask.media import Failure, try_decode
 from unmask.models.checkpoint import Card, FeatureDomain
 from unmask.results import InputInfo, Result
 from unmask.transforms.preprocess import InputSpec
 from unmask.types import Frame
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 Make = Callable[..., Detector]
 
 
@@ -306,3 +308,38 @@ def test_arrays_instead_of_frames_are_refused_with_the_way_to_build_one(detector
 def test_max_frames_is_recorded(make):
     settings = Settings.checked(max_frames=7, precision="float32")
     assert make(settings).scan("gone.png").run.max_frames == 7
+
+
+def test_a_detector_of_somebody_elses_is_asked_by_one_thread(
+    detector: Detector, parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: set[int] = set()
+    detect = detector._faces.detect
+
+    def noted(image: Any) -> Any:
+        asked.add(threading.get_ident())
+        return detect(image)
+
+    monkeypatch.setattr(detector._faces, "detect", noted)
+    detector._crew.size = 3
+    items = [parts.still(parts.picture([parts.level_of(0.9)], seed=i)) for i in range(4)]
+    assert all(e.result.score == pytest.approx(0.9, abs=0.01) for e in detector.examine(items))
+    assert asked == {threading.get_ident()}
+
+
+def test_pictures_shared_out_among_cores_give_the_same_results() -> None:
+    detector = Detector.from_pretrained(max_frames=4)
+    names = ("real_london_1.jpg", "fake_clip.mp4", "no_face.jpg", "fake_parts_london.jpg")
+    items = [try_decode(EXAMPLES / name, max_frames=4) for name in names]
+    detector._crew.size = 1
+    alone = [e.result for e in detector.examine(items)]
+    detector._crew.size = 3
+    shared = [e.result for e in detector.examine(items)]
+    assert [r.status for r in shared] == ["scored", "scored", "not_applicable", "scored"]
+    for one, other in zip(alone, shared, strict=True):
+        assert (one.input, one.status, one.verdict) == (other.input, other.status, other.verdict)
+        assert one.score == (None if other.score is None else pytest.approx(other.score, abs=1e-4))
+        found, again = ([f for face in r.faces for f in face.frames] for r in (one, other))
+        assert [f.index for f in found] == [f.index for f in again]
+        for f, g in zip(found, again, strict=True):
+            assert f.box == pytest.approx(g.box, abs=0.02)

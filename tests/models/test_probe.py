@@ -1,0 +1,133 @@
+"""What a frozen network sees, against hooks and loops; and that it stays frozen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from unmask.errors import ConfigError
+from unmask.models.probe import GRAMS, ProbeConfig, ProbeNet, gram
+from unmask.models.rich import RichConfig, RichFeatures
+
+
+def pixels(count: int = 2, side: int = 64) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (count, 3, side, side), generator=generator).float()
+
+
+@pytest.fixture(scope="module")
+def net() -> ProbeNet:
+    torch.manual_seed(0)
+    return ProbeNet(ProbeConfig(rich=True)).eval()
+
+
+def test_means_and_deviations_are_those_of_the_stages(net: ProbeNet) -> None:
+    backbone = net.statistics.backbone.net
+    seen: list[Tensor] = []
+    hooks = [
+        stage.register_forward_hook(lambda _module, _inputs, out: seen.append(out))
+        for stage in net.statistics.stages
+    ]
+    with torch.no_grad():
+        parts = net.statistics.parts(pixels())
+        seen.clear()
+        backbone.forward_features((pixels() / 255 - 0.5) / 0.5)  # type: ignore[operator]
+    for hook in hooks:
+        hook.remove()
+    assert len(seen) == 7
+    for number, map_ in enumerate(seen, 1):
+        values = map_.numpy()
+        np.testing.assert_allclose(
+            parts[f"mean {number}"], values.mean(axis=(2, 3)), rtol=1e-3, atol=1e-4
+        )
+        np.testing.assert_allclose(
+            parts[f"deviation {number}"].square(),
+            values.var(axis=(2, 3)) + 1e-6,
+            rtol=1e-3,
+            atol=1e-4,
+        )
+        assert (f"gram {number}" in parts) == (number <= GRAMS)
+
+
+def test_gram_matrices_equal_a_loop() -> None:
+    seen = torch.randn(2, 3, 10, generator=torch.Generator().manual_seed(0))
+    found = gram(seen).numpy()
+    for item, row in zip(seen.numpy().astype(np.float64), found, strict=True):
+        expected = []
+        for one in range(3):
+            for other in range(one, 3):
+                product = sum(item[one, i] * item[other, i] for i in range(10)) / 10
+                expected.append(np.sign(product) * np.sqrt(abs(product) + 1e-6))
+        np.testing.assert_allclose(row, expected, rtol=1e-5)
+
+
+def test_rich_statistics_are_the_same_as_alone(net: ProbeNet) -> None:
+    alone = RichFeatures(RichConfig())(pixels())
+    assert torch.equal(net.statistics.parts(pixels())["rich"], alone)
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ({"mean": (1, 3), "deviation": ()}, ["mean 1", "mean 3"]),
+        ({"mean": (), "deviation": (7,), "gram": (2,)}, ["gram 2", "deviation 7"]),
+    ],
+)
+def test_the_head_looks_at_what_it_was_told_to(
+    options: dict[str, tuple[int, ...]], parts: list[str]
+) -> None:
+    model = ProbeNet(ProbeConfig(**options)).eval()  # type: ignore[arg-type]
+    sizes = model.statistics.sizes
+    assert len(model.columns) == sum(sizes[name] for name in parts) == len(model.mean)
+    whole = torch.randn(4, sum(sizes.values()))
+    elsewhere = torch.ones(whole.shape[1], dtype=torch.bool)
+    start = 0
+    for name, size in sizes.items():
+        if name in parts:
+            elsewhere[start : start + size] = False
+        start += size
+    moved = torch.where(elsewhere, whole + 5, whole)
+    assert torch.equal(model.head(whole).logit, model.head(moved).logit)
+    assert not torch.equal(model.head(whole).logit, model.head(whole + 0.5).logit)
+
+
+def test_training_leaves_the_frozen_network_as_it_is() -> None:
+    model = ProbeNet().train()
+    before = {name: value.clone() for name, value in model.statistics.state_dict().items()}
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
+    model(pixels(), pixels()).logit.sum().backward()
+    optimiser.step()
+    after = model.statistics.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert model.logit.weight.grad is not None
+
+
+def test_what_is_kept_of_statistics_is_keyed_by_the_weights() -> None:
+    torch.manual_seed(0)
+    one, other = ProbeNet(), ProbeNet()
+    assert one.measured() != other.measured()
+    other.load_state_dict(one.state_dict())
+    assert one.measured() == other.measured()
+    assert ProbeNet(ProbeConfig(rich=True)).measured()["rich"] is not None
+
+
+def test_the_map_is_that_of_the_deepest_stage_in_use() -> None:
+    model = ProbeNet(ProbeConfig(mean=(1, 2), deviation=(1,), gram=(3,)))
+    layer, view = model.cam_layer
+    assert isinstance(layer, nn.Module)
+    assert (layer, view) == (model.statistics.stages[2], "native")
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (ProbeConfig(mean=(8,)), "stages 1 to 7; got mean 8"),
+        (ProbeConfig(mean=(), deviation=()), "got none"),
+        (ProbeConfig(backbone="resnet18"), "resnet18 is no EfficientNet"),
+    ],
+)
+def test_what_cannot_be_is_refused(config: ProbeConfig, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        ProbeNet(config)
