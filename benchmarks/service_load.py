@@ -4,9 +4,10 @@
 
 Starts `unmask serve` on a free loopback port and an empty data folder. The clients upload stills
 and short clips made of those in examples/, then ask for their analyses once a second; meanwhile the
-other endpoints are timed. `unmask scan` runs on the same files before and after, and on one file
-alone: that time is its start, which its pace is taken without, for the service has its model loaded
-and one file judged already.
+other endpoints are timed. `unmask scan` runs on the same files before and after. The claim is about
+the whole command, which loads the model first; beside it stands the ratio without that start, which
+is the time of a scan of one file: the service has its model loaded and one file judged already, but
+shares the two cores with its clients.
 Exits with 1 where a claim does not hold.
 """
 
@@ -325,7 +326,7 @@ def summary(
         and all(one["p95"] < P95_MS for one in endpoints.values()),
         "memory_bounded": memory["peak_mib_second_half"]["all"]
         <= MOST_GROWTH * memory["peak_mib_first_half"]["all"],
-        "throughput": sum(one["ratio"] for one in each) / len(each) >= LEAST_RATIO,
+        "throughput": min(one["ratio"] for one in each) >= LEAST_RATIO,
         "all_stopped": load.exit_code == 0 and load.left == 0,
     }
     return {
@@ -364,9 +365,10 @@ def throughput(count: int, served: float, scanned: float, start: float) -> dict[
     pace = (count - 1) / (scanned - start)
     return {
         "scan_seconds": scanned,
-        "scan_files_per_s": pace,
-        "ratio": count / served / pace,
-        "ratio_with_start": scanned / served,
+        "scan_files_per_s": count / scanned,
+        "ratio": scanned / served,
+        "scan_files_per_s_without_start": pace,
+        "ratio_without_start": count / served / pace,
     }
 
 

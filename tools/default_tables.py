@@ -134,7 +134,7 @@ def pretrained() -> str:
     """AIRL-Lite0 from ImageNet weights beside rich statistics, without the same families."""
     path = ROOT / "benchmarks/experiments/pretrained.json"
     trial = json.loads(path.read_text("utf-8"))
-    research = results("research/research")
+    research = results("research-nine/research")
     rich = next(row for row in research["candidates"] if row["name"] == "rich")
     known = {(row["family"], row["part"]): row["auc"] for row in rich["families"]}
     rows = []
@@ -144,6 +144,26 @@ def pretrained() -> str:
         part = "left out" if left else "trained on"
         rows.append([f"`{family}`", part, f"{before:.2f}", f"{trial['auc'][family]:.2f}"])
     return table(["family", "", "`rich`", "AIRL-Lite0, ImageNet weights"], rows)
+
+
+def candidates() -> str:
+    """Every candidate that was trained without each fold, best first."""
+    rows = []
+    for one in results("research/research")["candidates"]:
+        unseen = {row["family"]: row["auc"] for row in one["families"] if row["part"] == "left_out"}
+        rows.append(
+            [
+                f"`{one['name']}`",
+                one["summary"],
+                f"{one['mean_auc']:.3f} ({one['low']:.3f}\u2013{one['high']:.3f})",
+                f"{100 * one['mean_tpr']:.0f}%",
+                f"{unseen['stylegan']:.2f}",
+                f"{unseen['diffusion']:.2f}",
+                f"{one['trained_auc']:.3f}",
+            ]
+        )
+    head = ["candidate", "", "left out: mean AUC", "found", "StyleGAN", "diffusion", "trained on"]
+    return table(head, rows)
 
 
 def items() -> str:

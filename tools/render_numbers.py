@@ -200,6 +200,29 @@ def service_kills() -> str:
     return table(["", ""], rows)
 
 
+def service_load() -> str:
+    found = results("service_load")["results"]
+    pace, memory = found["throughput"], found["memory"]
+    scans = [pace["against_scan_before"], pace["against_scan_after"]]
+    files = found["inputs"]["files"]
+    rows = [
+        ["uploads lost / doubled", f"{files - found['results']} / "
+                                   f"{sum(found['states'].values()) - found['results']}"],
+        ["files per second, service", f"{pace['service_files_per_s']:.1f}"],
+        ["files per second, `unmask scan` before and after",
+         " and ".join(f"{one['scan_files_per_s']:.1f}" for one in scans)],
+        ["of the scan's pace", " and ".join(f"{one['ratio']:.2f}" for one in scans)],
+        ["of its pace without its start",
+         " and ".join(f"{one['ratio_without_start']:.2f}" for one in scans)],
+        ["95th percentile of other endpoints", f"{found['endpoints_ms']['all']['p95']:.0f} ms, "
+         f"at most {max(one['p95'] for one in found['endpoints_ms'].values()):.0f} ms of any"],
+        ["peak memory, first / second half", f"{memory['peak_mib_first_half']['all']:.0f} / "
+                                             f"{memory['peak_mib_second_half']['all']:.0f} MiB"],
+    ]  # fmt: skip
+    head = f"{files} uploads of {found['inputs']['clients']} clients"
+    return table([head, ""], rows)
+
+
 def service_fuzz() -> str:
     found = results("service_fuzz")["results"]
     statuses: Counter[str] = Counter()
@@ -242,6 +265,7 @@ MAKERS: dict[str, Callable[[], str]] = {
         lae_perceptual,
         service_kills,
         service_fuzz,
+        service_load,
     )
 }
 MAKERS |= {

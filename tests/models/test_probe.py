@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from unmask.errors import ConfigError
 from unmask.models.probe import GRAMS, ProbeConfig, ProbeNet, gram
-from unmask.models.rich import RichConfig, RichFeatures
+from unmask.models.rich import RichConfig, RichFeatures, RichNet
 
 
 def pixels(count: int = 2, side: int = 64) -> Tensor:
@@ -65,7 +65,8 @@ def test_gram_matrices_equal_a_loop() -> None:
 
 def test_rich_statistics_are_the_same_as_alone(net: ProbeNet) -> None:
     alone = RichFeatures(RichConfig())(pixels())
-    assert torch.equal(net.statistics.parts(pixels())["rich"], alone)
+    assert torch.equal(net.statistics(pixels())[:, -alone.shape[1] :], alone)
+    assert net.statistics.sizes["rich"] == alone.shape[1]
 
 
 @pytest.mark.parametrize(
@@ -107,10 +108,16 @@ def test_training_leaves_the_frozen_network_as_it_is() -> None:
 def test_what_is_kept_of_statistics_is_keyed_by_the_weights() -> None:
     torch.manual_seed(0)
     one, other = ProbeNet(), ProbeNet()
-    assert one.measured() != other.measured()
+    assert one.sources()[0].measured != other.sources()[0].measured
     other.load_state_dict(one.state_dict())
-    assert one.measured() == other.measured()
-    assert ProbeNet(ProbeConfig(rich=True)).measured()["rich"] is not None
+    assert one.sources()[0].measured == other.sources()[0].measured
+
+
+def test_its_sources_joined_are_its_statistics(net: ProbeNet) -> None:
+    parts = [source.measure(pixels()) for source in net.sources()]
+    assert torch.equal(torch.cat(parts, dim=1), net.statistics(pixels()))
+    (rich,) = RichNet().sources()
+    assert net.sources()[1].measured == rich.measured  # shared with networks of these alone
 
 
 def test_the_map_is_that_of_the_deepest_stage_in_use() -> None:

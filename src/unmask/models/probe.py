@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from unmask.errors import ConfigError
 from unmask.models.backbones import TimmBackbone
 from unmask.models.rich import RichConfig, RichFeatures, measured
-from unmask.models.statistics import StatisticsNet
+from unmask.models.statistics import Source, StatisticsNet
 
 GRAMS = 3
 """Products of channels are taken of that many stages: they grow with the square of the channels."""
@@ -74,6 +74,8 @@ class ProbeFeatures(nn.Module):
         with torch.no_grad():
             taken = self.parts(torch.zeros(1, 3, 64, 64))
         self.sizes = {name: part.shape[1] for name, part in taken.items()}
+        if self.rich is not None:
+            self.sizes["rich"] = self.rich.size
 
     @property
     def stages(self) -> nn.Sequential:
@@ -94,7 +96,7 @@ class ProbeFeatures(nn.Module):
         return found
 
     def parts(self, native: Tensor) -> dict[str, Tensor]:
-        """By name, as `ProbeConfig` has it, and stage: (N, d) each."""
+        """Of the frozen network, by name, as `ProbeConfig` has it, and stage: (N, d) each."""
         with torch.autocast(device_type=native.device.type, enabled=False):
             found = {}
             for number, seen in enumerate((m.flatten(2) for m in self.maps(native)), 1):
@@ -102,12 +104,15 @@ class ProbeFeatures(nn.Module):
                 found[f"deviation {number}"] = (seen.var(2, correction=0) + 1e-6).sqrt()
                 if number <= GRAMS:
                     found[f"gram {number}"] = gram(seen)
-            if self.rich is not None:
-                found["rich"] = self.rich(native)
             return found
 
-    def forward(self, native: Tensor) -> Tensor:
+    def frozen(self, native: Tensor) -> Tensor:
+        """All parts of the frozen network: (N, d)."""
         return torch.cat(list(self.parts(native).values()), dim=1)
+
+    def forward(self, native: Tensor) -> Tensor:
+        found = self.frozen(native)
+        return found if self.rich is None else torch.cat([found, self.rich(native)], dim=1)
 
 
 def columns(config: ProbeConfig, features: ProbeFeatures) -> Tensor:
@@ -174,17 +179,16 @@ class ProbeNet(StatisticsNet):
         features = ProbeFeatures(config, pretrained, backbone_weights)
         super().__init__(config, config, features, columns(config, features))
 
-    def measured(self) -> dict[str, object]:
+    def sources(self) -> list[Source]:
         digest = hashlib.sha256()
         for name, value in sorted(self.statistics.backbone.state_dict().items()):
             digest.update(name.encode())
             digest.update(value.cpu().numpy().tobytes())
-        rich = self.statistics.rich
-        return {
-            "probe": self.config.backbone,
-            "weights": digest.hexdigest(),
-            "rich": None if rich is None else measured(rich.config),
-        }
+        frozen = {"probe": self.config.backbone, "weights": digest.hexdigest(), "rich": None}
+        found = [Source(frozen, self.statistics.frozen)]
+        if self.statistics.rich is not None:
+            found.append(Source(measured(self.statistics.rich.config), self.statistics.rich))
+        return found
 
     @property
     def cam_layer(self) -> tuple[nn.Module, Literal["native"]]:

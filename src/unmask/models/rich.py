@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from unmask.errors import ConfigError
-from unmask.models.statistics import StatisticsNet
+from unmask.models.statistics import Source, StatisticsNet
 from unmask.transforms.dct import BLOCK, BlockDCT
 
 LEVELS = 5
@@ -369,8 +369,8 @@ class RichNet(StatisticsNet):
         features = RichFeatures(config)
         super().__init__(config, config, features, torch.arange(features.size))
 
-    def measured(self) -> dict[str, object]:
-        return measured(self.config)
+    def sources(self) -> list[Source]:
+        return [Source(measured(self.config), self.statistics)]
 
     def attribution(self, native: Tensor) -> Tensor:
         """Where in the window the fake logit comes from: (1, 3, H, W) -> (H, W), >= 0.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +29,18 @@ class HeadConfig(Protocol):
     def dropout(self) -> float: ...
     @property
     def projection(self) -> int: ...
+
+
+class Source(NamedTuple):
+    """A part of the statistics that may be measured by itself, once for several networks.
+
+    Attributes:
+        measured: all that the part depends on; what is kept of it is keyed by this.
+        measure: (N, 3, n, n) RGB in [0, 255] -> (N, d).
+    """
+
+    measured: Mapping[str, object]
+    measure: Callable[[Tensor], Tensor]
 
 
 class StatisticsNet(nn.Module):
@@ -72,8 +85,8 @@ class StatisticsNet(nn.Module):
         self.logit = nn.Linear(width, 1)
         self.projection = nn.Identity() if head.fused is None else nn.Linear(width, head.projection)
 
-    def measured(self) -> dict[str, object]:
-        """What of the network its statistics depend on: what is kept of them is keyed by it."""
+    def sources(self) -> list[Source]:
+        """What its statistics are joined from, in their order."""
         raise NotImplementedError
 
     def standardise_to(self, mean: Tensor, deviation: Tensor) -> None:

@@ -20,7 +20,7 @@ from unmask.data.crops import Crops
 from unmask.data.dataset import PairSettings, TrainingPairs
 from unmask.data.pairing import is_of
 from unmask.data.scoring import ScoringSet
-from unmask.models.statistics import StatisticsNet
+from unmask.models.statistics import Source, StatisticsNet
 from unmask.training.config import DataConfig
 from unmask.training.module import Scores, evaluating
 from unmask.transforms.preprocess import InputSpec, to_tensors
@@ -30,11 +30,15 @@ VERSION = 1
 
 
 class StatisticsPairs(Dataset[dict[str, Tensor]]):
-    """Statistics of real/fake pairs of several families, (2, D) float32 per item."""
+    """Statistics of real/fake pairs of several families, (2, D) float32 per item.
 
-    def __init__(self, pairs: Sequence[NDArray[np.float16]]) -> None:
+    Args:
+        pairs: of every draw the parts that the statistics are joined from, (n, 2, d) each.
+    """
+
+    def __init__(self, pairs: Sequence[Sequence[NDArray[np.float16]]]) -> None:
         self.pairs = pairs
-        self.ends = np.cumsum([len(p) for p in pairs])
+        self.ends = np.cumsum([len(parts[0]) for parts in pairs])
 
     def __len__(self) -> int:
         return int(self.ends[-1])
@@ -42,12 +46,17 @@ class StatisticsPairs(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         which = int(np.searchsorted(self.ends, index, side="right"))
         row = index - (int(self.ends[which - 1]) if which else 0)
-        values = np.array(self.pairs[which][row], np.float32)
+        values = np.concatenate([part[row] for part in self.pairs[which]], axis=1, dtype=np.float32)
         return {"statistics": torch.from_numpy(values), "label": torch.tensor([0, 1])}
 
     def moments(self, every: int = 7) -> tuple[Tensor, Tensor]:
         """Mean and deviation of each statistic, over every `every`-th pair: (D,) each."""
-        rows = np.concatenate([p[::every].astype(np.float32) for p in self.pairs])
+        rows = np.concatenate(
+            [
+                np.concatenate([part[::every] for part in parts], axis=2, dtype=np.float32)
+                for parts in self.pairs
+            ]
+        )
         flat = torch.from_numpy(rows.reshape(-1, rows.shape[-1]))
         return flat.mean(0), flat.std(0)
 
@@ -71,13 +80,17 @@ def training_statistics(
     top = max(config.families.values())
     for family, weight in config.families.items():
         for draw in range(max(1, round(config.draws * weight / top))):
-            path = cache / f"statistics-{_key(model, crops, spec, config, family, draw, seed)}.npy"
-            if not path.is_file():  # several runs may want the same
-                with one_at_a_time(path):
-                    if not path.is_file():
-                        say(f"statistics of {family}, draw {draw + 1}")
-                        _write(path, model, crops, spec, config, family, draw, seed)
-            pairs.append(np.load(path, mmap_mode="r"))
+            parts = []
+            for source in model.sources():
+                key = _key(source, crops, spec, config, family, draw, seed)
+                path = cache / f"statistics-{key}.npy"
+                if not path.is_file():  # several runs may want the same
+                    with one_at_a_time(path):
+                        if not path.is_file():
+                            say(f"statistics of {family}, draw {draw + 1}")
+                            _write(path, source, crops, spec, config, family, draw, seed)
+                parts.append(np.load(path, mmap_mode="r"))
+            pairs.append(parts)
     return StatisticsPairs(pairs)
 
 
@@ -95,7 +108,7 @@ def _settings(config: DataConfig, family: str) -> PairSettings:
 
 
 def _key(
-    model: StatisticsNet,
+    source: Source,
     crops: Crops,
     spec: InputSpec,
     config: DataConfig,
@@ -105,7 +118,7 @@ def _key(
 ) -> str:
     parts = {
         "version": VERSION,
-        "statistics": model.measured(),
+        "statistics": dict(source.measured),
         "input": spec.model_dump(),
         "crops": crops.digest(_drawn_from(crops, family)),
         "soften": config.soften_real_p,
@@ -130,7 +143,7 @@ def _drawn_from(crops: Crops, family: str) -> list[int]:
 
 def _write(
     path: Path,
-    model: StatisticsNet,
+    source: Source,
     crops: Crops,
     spec: InputSpec,
     config: DataConfig,
@@ -145,7 +158,7 @@ def _write(
     with torch.inference_mode():
         for batch in loader:
             native = batch["native"].flatten(0, 1).permute(0, 3, 1, 2).float()
-            values = model.statistics(native).view(len(batch["label"]), 2, -1)
+            values = source.measure(native).view(len(batch["label"]), 2, -1)
             blocks.append(values.numpy().astype(np.float16))
     _save(path, np.concatenate(blocks))
 
@@ -171,16 +184,18 @@ class Remembered(nn.Module):
 
     def __init__(self, model: StatisticsNet, folder: Path) -> None:
         super().__init__()
-        self.statistics, self.folder = model.statistics, folder
-        self._key = json.dumps([VERSION, model.measured()], sort_keys=True).encode()
+        self.sources, self.folder = model.sources(), folder
 
     def forward(self, native: Tensor) -> Tensor:
-        digest = hashlib.sha256(self._key)
-        digest.update(native.contiguous().cpu().numpy().tobytes())
-        path = self.folder / f"measured-{digest.hexdigest()[:32]}.npy"
+        pixels = native.contiguous().cpu().numpy().tobytes()
+        return torch.cat([self._measured(source, native, pixels) for source in self.sources], dim=1)
+
+    def _measured(self, source: Source, native: Tensor, pixels: bytes) -> Tensor:
+        key = json.dumps([VERSION, dict(source.measured)], sort_keys=True).encode()
+        path = self.folder / f"measured-{hashlib.sha256(key + pixels).hexdigest()[:32]}.npy"
         if not path.is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
-            _save(path, self.statistics(native).cpu().numpy())
+            _save(path, source.measure(native).cpu().numpy())
         return torch.from_numpy(np.load(path))
 
 

@@ -1,0 +1,76 @@
+"""Statistics that are measured once: joined in order, and measured anew where pixels differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from unmask.models.probe import ProbeConfig, ProbeNet
+from unmask.models.rich import RichNet
+from unmask.training.statistics import Remembered, StatisticsPairs
+
+
+def pixels(seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (2, 3, 64, 64), generator=generator).float()
+
+
+@pytest.fixture(scope="module")
+def net() -> ProbeNet:
+    torch.manual_seed(0)
+    return ProbeNet(ProbeConfig(rich=True)).eval()
+
+
+def test_what_was_measured_is_read_and_new_pixels_are_measured(
+    net: ProbeNet, tmp_path: Path
+) -> None:
+    remembered = Remembered(net, tmp_path / "cache")
+    with torch.inference_mode():
+        first, other = remembered(pixels(0)), remembered(pixels(1))
+        assert torch.equal(first, net.statistics(pixels(0)))
+        assert torch.equal(other, net.statistics(pixels(1)))
+    files = sorted((tmp_path / "cache").iterdir())
+    assert len(files) == 4  # two batches, two sources
+    for path in files:
+        np.save(path, np.load(path) + 1)
+    assert torch.equal(remembered(pixels(0)), first + 1)
+
+
+def test_networks_of_the_same_statistics_share_them(net: ProbeNet, tmp_path: Path) -> None:
+    with torch.inference_mode():
+        Remembered(net, tmp_path)(pixels(0))
+        before = sorted(tmp_path.iterdir())
+        Remembered(RichNet(), tmp_path)(pixels(0))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_heads_options_do_not_measure_anew(net: ProbeNet, tmp_path: Path) -> None:
+    narrow = ProbeNet(ProbeConfig(mean=(1,), deviation=(), rich=True, fused=8)).eval()
+    narrow.statistics.load_state_dict(net.statistics.state_dict())
+    with torch.inference_mode():
+        Remembered(net, tmp_path)(pixels(0))
+        before = sorted(tmp_path.iterdir())
+        values = Remembered(narrow, tmp_path)(pixels(0))
+        assert sorted(tmp_path.iterdir()) == before
+        assert torch.equal(narrow.head(values).logit, narrow(pixels(0), pixels(0)).logit)
+
+
+def test_pairs_are_joined_from_their_parts_in_order() -> None:
+    rng = np.random.default_rng(0)
+    draws = [
+        [rng.normal(size=(n, 2, width)).astype(np.float16) for width in (3, 2)] for n in (4, 1)
+    ]
+    pairs = StatisticsPairs(draws)
+    assert len(pairs) == 5
+    for index, (draw, row) in enumerate([(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)]):
+        item = pairs[index]
+        joined = np.concatenate([draws[draw][0][row], draws[draw][1][row]], axis=1)
+        np.testing.assert_array_equal(item["statistics"].numpy(), joined.astype(np.float32))
+        assert item["label"].tolist() == [0, 1]
+    mean, deviation = pairs.moments(every=1)
+    whole = np.concatenate([np.concatenate(parts, axis=2) for parts in draws]).reshape(-1, 5)
+    np.testing.assert_allclose(mean, whole.astype(np.float32).mean(0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(deviation, whole.astype(np.float32).std(0, ddof=1), rtol=1e-3)
