@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unmask.errors import CheckpointError, ConfigError
+from unmask.models.efficientnet_lite import NAME as LITE0
+from unmask.models.efficientnet_lite import EfficientNetLite0
 
 OWN = ("shallow16", "shallow24", "shallow32")
 
@@ -77,29 +79,33 @@ class TimmBackbone(nn.Module):
 
     def __init__(self, name: str, pretrained: bool, weights: Path | None) -> None:
         super().__init__()
-        import timm
-
-        if name not in timm.list_models():
-            raise ConfigError(
-                f"No backbone is called {name!r}.",
-                f"Use one of {', '.join(OWN)}, or a name from timm.list_models().",
-            )
-        try:
-            self.net = timm.create_model(name, pretrained=pretrained, num_classes=0)
-        except Exception as error:  # the hub client raises many kinds
-            if not pretrained:
-                raise
-            raise CheckpointError(
-                f"ImageNet weights of {name} could not be fetched: {type(error).__name__}: {error}",
-                "Give a file with --backbone-weights FILE, or train from scratch with "
-                "--no-pretrained.",
-            ) from error
+        own = name == LITE0 and not pretrained  # the hub's weights come with timm
+        self.net: Any = EfficientNetLite0() if own else _timm(name, pretrained)
         if weights is not None:
             load_backbone_weights(self.net, weights)
         self.num_features = int(self.net.num_features)
 
     def forward(self, x: Tensor) -> Tensor:
         return cast(Tensor, self.net.forward_features(x))
+
+
+def _timm(name: str, pretrained: bool) -> Any:
+    import timm  # takes seconds: not before it is needed
+
+    if name not in timm.list_models():
+        raise ConfigError(
+            f"No backbone is called {name!r}.",
+            f"Use one of {', '.join(OWN)}, or a name from timm.list_models().",
+        )
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0)
+    except Exception as error:  # the hub client raises many kinds
+        if not pretrained:
+            raise
+        raise CheckpointError(
+            f"ImageNet weights of {name} could not be fetched: {type(error).__name__}: {error}",
+            "Give a file with --backbone-weights FILE, or train from scratch with --no-pretrained.",
+        ) from error
 
 
 def load_backbone_weights(net: nn.Module, path: Path) -> None:
