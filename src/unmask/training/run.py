@@ -32,6 +32,7 @@ from unmask.training.card import facts, measured, started_from, trained_on
 from unmask.training.checks import check
 from unmask.training.config import TrainConfig, load_config, with_overrides
 from unmask.training.decision import fit_decision_on
+from unmask.training.erasure import check_sources, erase_sources
 from unmask.training.feeds import feeds, scored_sets
 from unmask.training.launch import run_processes
 from unmask.training.module import DetectorModule, embed_sets
@@ -162,6 +163,8 @@ def train_on(
     begun = started_from(config)
     first = deepcopy(model.state_dict()) if config.optim.start_share else None
     sets = scored_sets(crops, spec, config, decide)
+    if config.optim.erase_sources:
+        check_sources(sets, model)
     pairs, scorer, window = feeds(model, crops, spec, config, cache, sets, _say)
     workers = 0 if spec.fixed else config.data.workers
     if share().world > 1:
@@ -185,6 +188,8 @@ def train_on(
     if first is not None:
         best = averaged(first, best, config.optim.start_share)
     model.load_state_dict(best)
+    if config.optim.erase_sources:
+        erase_sources(model, sets, spec.input)
     for parameter in model.parameters():  # measure the weights as they will be stored
         parameter.data = parameter.data.half().float()
     model.eval()

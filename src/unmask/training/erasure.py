@@ -1,0 +1,128 @@
+"""What the logit reads of the difference between sources of reals, taken out after training.
+
+A network that was trained on reals of several collections reads a little of the collection off a
+picture, and then judges one collection's reals more harshly than another's. The head is linear, so
+that much of it can be undone exactly, with the least change to all scores: the least-squares
+concept erasure of Belrose et al. 2023 (LEACE), for a single linear score. It is fitted on the
+validation reals: what a network reads off pictures that it was trained on is something else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from unmask.data.scoring import ScoringSet
+from unmask.errors import ConfigError
+from unmask.models.checkpoint import predict
+from unmask.training.module import evaluating
+from unmask.transforms.preprocess import InputSpec, to_tensors
+
+LEAST = 10
+"""Validation reals of a source for its mean to be believed."""
+SHRINKAGE = 0.03
+"""Share of the mean variance that is added to every direction's: few reals leave some unseen."""
+
+
+def erased(
+    weight: NDArray[np.floating], features: NDArray[np.floating], groups: Sequence[str]
+) -> NDArray[np.float64]:
+    """Weights of a linear score whose mean is the same in every group.
+
+    Of all such weights these move the scores least, in mean square within the groups.
+
+    Args:
+        weight: (D,).
+        features: (N, D), those that the score is of.
+        groups: (N,) names, at least two different ones.
+
+    Returns:
+        (D,) float64.
+    """
+    x = np.asarray(features, np.float64)
+    names = sorted(set(groups))
+    member = np.array([[group == name for name in names] for group in groups], np.float64)
+    means = member.T @ x / member.sum(axis=0)[:, None]
+    within = x - member @ means
+    covariance = within.T @ within / len(x)
+    covariance += SHRINKAGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    apart = (means[1:] - means[0]).T  # (D, groups - 1): no weight may see these
+    solved = np.linalg.solve(covariance, apart)
+    w = np.asarray(weight, np.float64)
+    share, *_ = np.linalg.lstsq(apart.T @ solved, apart.T @ w, rcond=None)
+    result: NDArray[np.float64] = w - solved @ share
+    return result
+
+
+def check_sources(sets: Sequence[ScoringSet], model: nn.Module) -> None:
+    """Whether `erase_sources` can be done.
+
+    Raises:
+        ConfigError: fewer than two sources with enough reals, or no linear logit.
+    """
+    if not isinstance(getattr(model, "logit", None), nn.Linear):
+        raise ConfigError(
+            "optim.erase_sources: the network has no linear layer for its logit.",
+            "Leave optim.erase_sources out, or train another network.",
+        )
+    counts = _counts(sets)
+    if sum(number >= LEAST for number in counts.values()) < 2:
+        told = ", ".join(f"{source} {number}" for source, number in sorted(counts.items()))
+        raise ConfigError(
+            f"optim.erase_sources: two sources with at least {LEAST} validation reals are needed; "
+            f"there are {told or 'none'}.",
+            "Leave optim.erase_sources out, or add reals of another source.",
+        )
+
+
+def erase_sources(model: nn.Module, sets: Sequence[ScoringSet], spec: InputSpec) -> None:
+    """Make the mean logit of the validation reals the same for every source.
+
+    The mean over all of them stays as it was.
+
+    Args:
+        model: its `logit` is changed; the features are what goes into it.
+        sets: of the validation split; the reals, as they are and under every control, are used.
+            Sources with fewer than `LEAST` of them take no part.
+        spec: the network's input contract.
+    """
+    enough = {source for source, number in _counts(sets).items() if number >= LEAST}
+    reals = [item for item in sets if item.label == 0]
+    features = np.concatenate([_features(model, item, spec) for item in reals])
+    sources = [source for item in reals for source in item.sources]
+    kept = [i for i, source in enumerate(sources) if source in enough]
+    logit = model.logit
+    assert isinstance(logit, nn.Linear)
+    before = logit.weight.detach().double().cpu().numpy()[0]
+    after = erased(before, features[kept], [sources[i] for i in kept])
+    with torch.no_grad():
+        logit.bias.add_(float(features[kept].mean(axis=0) @ (before - after)))
+        logit.weight.copy_(torch.from_numpy(after)[None])
+
+
+def _counts(sets: Sequence[ScoringSet]) -> Counter[str]:
+    """Reals by source, each picture once."""
+    return Counter(source for item in sets if item.name == "real" for source in item.sources)
+
+
+def _features(
+    model: nn.Module, reals: ScoringSet, spec: InputSpec, *, batch: int = 32
+) -> NDArray[np.float64]:
+    """What goes into the logit: (N, D)."""
+    seen: list[Tensor] = []
+    logit = model.logit
+    assert isinstance(logit, nn.Linear)
+    hook = logit.register_forward_hook(lambda _module, inputs, _out: seen.append(inputs[0]))
+    device = str(next(model.parameters()).device)
+    try:
+        with evaluating(model):
+            for i in range(0, len(reals.views), batch):
+                predict(model, to_tensors(reals.views[i : i + batch], spec), device=device)
+    finally:
+        hook.remove()
+    return np.concatenate([one.double().cpu().numpy() for one in seen])

@@ -1,0 +1,109 @@
+"""Erasing sources from a linear score, against its definition; and in a network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from unmask.data.crops import Crops, prepare_crops
+from unmask.data.items import read_items
+from unmask.data.scoring import scoring_sets
+from unmask.errors import ConfigError
+from unmask.models.lae import LAE
+from unmask.models.registry import MODELS
+from unmask.training import erasure
+from unmask.training.erasure import check_sources, erase_sources, erased
+from unmask.training.module import score_sets
+
+
+def drawn(groups: int = 3, size: int = 6) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """A weight, features of correlated columns with group means apart, and the groups."""
+    rng = np.random.default_rng(0)
+    names = [f"g{i % groups}" for i in range(240)]
+    mixing = rng.normal(size=(size, size))
+    shift = {f"g{i}": rng.normal(size=size) for i in range(groups)}
+    features = rng.normal(size=(240, size)) @ mixing + np.array([shift[n] for n in names])
+    return rng.normal(size=size), features, names
+
+
+@pytest.mark.parametrize("groups", [2, 3, 5])
+def test_all_groups_have_the_same_mean_score(groups: int) -> None:
+    weight, features, names = drawn(groups)
+    scores = features @ erased(weight, features, names)
+    means = [scores[np.array(names) == name].mean() for name in sorted(set(names))]
+    before = [(features @ weight)[np.array(names) == name].mean() for name in sorted(set(names))]
+    assert np.ptp(before) > 0.1
+    np.testing.assert_allclose(means, means[0], atol=1e-9)
+
+
+def test_scores_move_as_little_as_they_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasure, "SHRINKAGE", 0.0)
+    weight, features, names = drawn()
+    means = np.stack([features[np.array(names) == n].mean(0) for n in sorted(set(names))])
+    within = features - means[[int(n[1]) for n in names]]
+
+    def moved(candidate: np.ndarray) -> float:
+        return float(np.mean((within @ (candidate - weight)) ** 2))
+
+    constraint = {"type": "eq", "fun": lambda w: (means[1:] - means[0]) @ w}
+    best = minimize(moved, weight, method="SLSQP", constraints=[constraint], tol=1e-14)
+    found = erased(weight, features, names)
+    assert moved(found) == pytest.approx(best.fun, rel=1e-4)
+    np.testing.assert_allclose(found, best.x, rtol=1e-2, atol=1e-3)
+
+
+def test_a_weight_that_sees_no_group_stays() -> None:
+    weight, features, names = drawn(2)
+    means = [features[np.array(names) == n].mean(0) for n in ("g0", "g1")]
+    apart = means[1] - means[0]
+    blind = weight - apart * (apart @ weight) / (apart @ apart)
+    np.testing.assert_allclose(erased(blind, features, names), blind, atol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def crops(index: Path, runs: Path) -> Crops:
+    """The tiny index, its reals of two sources in turn: every second picture is another's."""
+    found = prepare_crops(read_items(index), runs / "cache")
+    items = [
+        replace(item, source=f"{item.source}-{number % 2}")
+        for number, item in enumerate(found.items)
+    ]
+    return replace(found, items=items)
+
+
+def test_a_networks_sources_get_the_same_mean_logit(
+    crops: Crops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = MODELS["airl_small_frequency"]
+    torch.manual_seed(0)
+    model = spec.create().eval()
+    sets = scoring_sets(crops, spec.input, "val", forged=False)
+
+    def means() -> list[float]:
+        scored = list(score_sets(model, sets, spec.input).values())
+        logits = np.concatenate([found for found, item in scored if not item.label])
+        sources = np.array([s for _, item in scored if not item.label for s in item.sources])
+        return [float(logits[sources == s].mean()) for s in ("tests-0", "tests-1")]
+
+    before = means()
+    check_sources(sets, model)
+    erase_sources(model, sets, spec.input)
+    after = means()
+    assert abs(before[0] - before[1]) > 1e-4
+    assert after[0] == pytest.approx(after[1], abs=1e-5)
+    assert np.mean(after) == pytest.approx(np.mean(before), abs=1e-5)  # as many of each
+
+
+def test_what_cannot_be_erased_is_refused(crops: Crops, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasure, "LEAST", 12)
+    spec = MODELS["airl_small_frequency"]
+    sets = scoring_sets(crops, spec.input, "val", forged=False, controls={})
+    with pytest.raises(ConfigError, match="tests-0 11, tests-1 11"):
+        check_sources(sets, spec.create())
+    with pytest.raises(ConfigError, match="no linear layer"):
+        check_sources(sets, LAE())
