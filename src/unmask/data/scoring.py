@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import overload
 
 import numpy as np
@@ -30,6 +31,7 @@ class MadeViews(Sequence[Views]):
 
     ROOM = 4 << 30
     kept = 0
+    counting = Lock()
 
     def __init__(self, indices: Sequence[int], make: Callable[[int], Views]) -> None:
         self.indices, self.make = indices, make
@@ -52,9 +54,10 @@ class MadeViews(Sequence[Views]):
         if views is None:
             views = self.make(index)
             size = sum(view.nbytes for view in views.values())
-            if MadeViews.kept + size <= self.ROOM:
-                MadeViews.kept += size
-                self.cache[index] = views
+            with self.counting:  # several threads may ask
+                if MadeViews.kept + size <= self.ROOM and index not in self.cache:
+                    MadeViews.kept += size
+                    self.cache[index] = views
         return views
 
     def __del__(self) -> None:

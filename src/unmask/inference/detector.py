@@ -17,7 +17,6 @@ from torch import nn
 from unmask.errors import ConfigError, MediaError
 from unmask.faces import FaceDetector, MTCNNDetector
 from unmask.inference.calibration import distances_from
-from unmask.inference.crew import Crew
 from unmask.inference.explain import Evidence, explain
 from unmask.inference.faces import FoundFaces, find_in_frames
 from unmask.inference.own_reals import CalibrationFile
@@ -25,6 +24,7 @@ from unmask.inference.settings import Settings, choose_device, locate_weights
 from unmask.inference.verdict import Scored, assemble, failed
 from unmask.media import Failure, Media, try_decode
 from unmask.models.checkpoint import Card, load_checkpoint, predict
+from unmask.models.crew import Crew
 from unmask.results import InputInfo, Result, Run
 from unmask.transforms.dct import log_band_energy
 from unmask.transforms.preprocess import to_tensors, to_views

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from unmask.errors import MediaError
 from unmask.faces import FaceDetector, crop_face, link_faces, search_frames
-from unmask.inference.crew import Crew
 from unmask.inference.settings import Settings
+from unmask.models.crew import Crew
 from unmask.types import Crop, Face, Frame
 
 

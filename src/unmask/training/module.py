@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -17,10 +18,11 @@ from unmask.data.scoring import ScoringSet
 from unmask.losses import am_softmax, attention, supervised_contrastive
 from unmask.metrics.ranking import auc
 from unmask.models.checkpoint import predict
+from unmask.models.crew import Crew
 from unmask.training.config import OptimConfig
 from unmask.training.optim import SAM, TINY, build_optimiser, build_schedule, parameter_groups
 from unmask.training.share import gathered, share
-from unmask.transforms.preprocess import InputSpec, normalise, to_tensors
+from unmask.transforms.preprocess import InputSpec, Views, normalise, to_tensors
 
 Scores = dict[str, tuple[NDArray[np.float64], ScoringSet]]
 """Name of a scoring set -> its logits (N,) and the set."""
@@ -215,12 +217,14 @@ def embed_sets(
     device = str(next(model.parameters()).device)
     scored: Scores = {}
     embedded: Embeddings = {}
+    crew = Crew(device)
+
+    def part(views: Sequence[Views], start: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        return predict(model, to_tensors(views[start : start + batch], spec), device=device)
+
     with evaluating(model):
         for item in sets:
-            found = [
-                predict(model, to_tensors(item.views[i : i + batch], spec), device=device)
-                for i in range(0, len(item.views), batch)
-            ]
+            found = crew.map(partial(part, item.views), range(0, len(item.views), batch))
             logits, embeddings = zip(*found, strict=True)
             scored[item.name] = (np.concatenate(logits), item)
             embedded[item.name] = np.concatenate(embeddings)

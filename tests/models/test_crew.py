@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from unmask.inference.crew import Crew
+from unmask.models.crew import Crew
 
 
 @pytest.fixture
