@@ -146,6 +146,24 @@ def pretrained() -> str:
     return table(["family", "", "`rich`", "AIRL-Lite0, ImageNet weights"], rows)
 
 
+def erase_sources() -> str:
+    """The default's weights before and after sources were erased from the logit."""
+    trial = json.loads((ROOT / "benchmarks/experiments/erase_sources.json").read_text("utf-8"))
+    sources = trial["before"]["source_auc"]
+    rows = [
+        [
+            f"reals of {name} against the others, AUC",
+            *(f"{trial[when]['source_auc'][name]:.3f}" for when in ("before", "after")),
+        ]
+        for name in sources
+    ]
+    rows += [
+        [f"{told}", *(f"{trial[when][key]:.3f}" for when in ("before", "after"))]
+        for told, key in (("mean AUC of families", "mean_auc"), ("mean found", "mean_found"))
+    ]
+    return table(["", "before", "after"], rows)
+
+
 def candidates() -> str:
     """Every candidate that was trained without each fold, best first."""
     rows = []

@@ -254,6 +254,8 @@ MAKERS: dict[str, Callable[[], str]] = {
         default_tables.longer,
         default_tables.second_run,
         default_tables.pretrained,
+        default_tables.erase_sources,
+        default_tables.candidates,
         default_tables.unfamiliar,
         default_tables.items,
         speed,
