@@ -12,6 +12,7 @@ from unmask.evaluation.leave_out import (
     Fold,
     Pictures,
     candidate,
+    ensemble,
     ranked,
     strict_threshold,
     weighted_aucs,
@@ -119,3 +120,28 @@ def test_without_a_family_left_out_there_is_nothing_to_rank() -> None:
     trained = Fold(frozenset(), fold("gan", swap=1, gan=1).scores)
     with pytest.raises(DatasetError, match="left a family out"):
         candidate("net", "", [trained], pictures(), parameters=1, seconds=1)
+
+
+def test_an_ensemble_is_the_mean_on_the_scale_of_the_clean_reals() -> None:
+    reals = pictures().reals()
+    calm, loud = fold("gan", swap=2, gan=1), fold("gan", swap=1, gan=2, blur=1, seed=1)
+    shout = Fold(loud.left_out, {name: 7 * x - 30 for name, x in loud.scores.items()})
+    both = ensemble([calm, shout], reals)
+    assert both.left_out == frozenset({"gan"})
+    for name in ("clean", BLURRED):
+        parts = []
+        for one in (calm, loud):
+            clean = one.scores["clean"][reals]
+            parts.append((one.scores[name] - clean.mean()) / clean.std())
+        np.testing.assert_allclose(both.scores[name], (parts[0] + parts[1]) / 2)
+    same = ensemble([calm, calm], reals)
+    one, other = (
+        candidate("c", "", [f, fold("swap", swap=2, gan=1)], pictures(), parameters=1, seconds=1)
+        for f in (calm, same)
+    )
+    assert one.mean_auc == pytest.approx(other.mean_auc)
+
+
+def test_runs_without_different_families_are_no_ensemble() -> None:
+    with pytest.raises(DatasetError, match="the same families"):
+        ensemble([fold("gan", swap=1, gan=1), fold("swap", swap=1, gan=1)], pictures().reals())

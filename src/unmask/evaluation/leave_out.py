@@ -137,6 +137,29 @@ def strict_threshold(fold: Fold, reals: NDArray[np.intp]) -> float:
     return max(threshold_at_fpr(fold.scores[name][reals], FPR) for name in conditions)
 
 
+def ensemble(members: Sequence[Fold], reals: NDArray[np.intp]) -> Fold:
+    """Mean of several runs' logits, each brought to mean 0 and deviation 1 on the clean reals.
+
+    Only reals say what the scales are: of fakes that nobody knew there are none to ask.
+
+    Args:
+        members: runs without the same families, at least one.
+        reals: item numbers.
+
+    Raises:
+        DatasetError: they were trained without different families.
+    """
+    if len({fold.left_out for fold in members}) != 1:
+        raise DatasetError("An ensemble needs runs that were trained without the same families.")
+    together: dict[str, Floats] = {}
+    for fold in members:
+        clean = fold.scores[CLEAN][reals]
+        for name, logits in fold.scores.items():
+            standard = (logits - clean.mean()) / (clean.std() or 1.0)
+            together[name] = together.get(name, 0.0) + standard / len(members)
+    return Fold(members[0].left_out, together)
+
+
 def candidate(
     name: str,
     summary: str,

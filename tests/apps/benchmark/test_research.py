@@ -47,7 +47,8 @@ def research(
     table = yaml.safe_load(write_table(folder, seeds=[0]).read_text())
     table["arms"]["rich"] = {"model": "rich", "data": {"draws": 1, "own": True}}
     path = folder / "research.yaml"
-    path.write_text(yaml.safe_dump({"folds": FOLDS, "table": table}))
+    both = {"both": {"members": ["meso", "rich"], "summary": "their mean"}}
+    path.write_text(yaml.safe_dump({"folds": FOLDS, "table": table, "ensembles": both}))
     return read_research(path)
 
 
@@ -70,7 +71,10 @@ def done(
 def test_every_candidate_is_ranked_by_what_it_was_not_trained_on(done: Any) -> None:
     assert done.failures == []
     told = json.loads((done.out / "research.json").read_text())
-    assert {row["name"] for row in told["candidates"]} == {"meso", "rich"}
+    rows = {row["name"]: row for row in told["candidates"]}
+    assert set(rows) == {"meso", "rich", "both"}
+    for name in ("parameters", "seconds"):
+        assert rows["both"][name] == rows["meso"][name] + rows["rich"][name]
     for row in told["candidates"]:
         assert row["runs"] == 2
         left = {f["family"] for f in row["families"] if f["part"] == "left_out"}
@@ -167,5 +171,21 @@ def test_the_shipped_candidates_can_all_be_trained() -> None:
     assert len(configs) >= 25
     assert shipped.table.reference in shipped.table.arms
     left = [family for fold in shipped.folds.values() for family in fold]
-    assert len(left) == len(set(left)) == 10
+    assert len(left) == len(set(left)) == 12
     assert "stylegan" in left
+
+
+@pytest.mark.parametrize(
+    ("ensembles", "told"),
+    [
+        ({"rich": {"members": ["meso", "rich"], "summary": ""}}, "both a candidate and"),
+        ({"two": {"members": ["meso", "nobody"], "summary": ""}}, "called nobody"),
+        ({"one": {"members": ["meso"], "summary": ""}}, "at least 2"),
+    ],
+)
+def test_ensembles_of_what_is_not_there_are_refused(
+    research: Research, ensembles: dict[str, Any], told: str
+) -> None:
+    content = {**research.model_dump(mode="json", exclude_none=True), "ensembles": ensembles}
+    with pytest.raises(ValueError, match=told):
+        Research.model_validate(content)

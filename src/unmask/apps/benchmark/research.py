@@ -41,7 +41,14 @@ from unmask.evaluation.comparison.scores import (
 from unmask.evaluation.comparison.scores import (
     read_items as read_table,
 )
-from unmask.evaluation.leave_out import CandidateRow, Fold, Pictures, candidate, ranked
+from unmask.evaluation.leave_out import (
+    CandidateRow,
+    Fold,
+    Pictures,
+    candidate,
+    ensemble,
+    ranked,
+)
 from unmask.evaluation.views import Batch, ViewStore
 from unmask.models.registry import model_spec
 from unmask.training.config import TrainConfig, read_yaml
@@ -52,6 +59,15 @@ CHANGED = "A candidate that changes is another candidate: give it another name."
 Split = Literal["val", "test"]
 
 
+class Ensemble(BaseModel):
+    """Candidates whose standardised logits are averaged: nothing is trained for it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    members: Annotated[tuple[str, ...], Field(min_length=2)]
+    summary: str
+
+
 class Research(BaseModel):
     """A table of candidates and the folds they are judged by, from YAML.
 
@@ -60,6 +76,7 @@ class Research(BaseModel):
         beside: family -> sources of the reals it is trained and judged beside.
         precision: of the scores.
         table: the candidates; its `reference` is the first to be compared with.
+        ensembles: of candidates of the table, ranked beside them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,10 +87,18 @@ class Research(BaseModel):
     beside: dict[str, tuple[str, ...]] = {}
     precision: Literal["float32", "bfloat16"] = "float32"
     table: Table
+    ensembles: dict[Annotated[str, Field(pattern=NAME)], Ensemble] = {}
 
     @model_validator(mode="after")
     def _named_apart(self) -> Research:
-        odd = [name for name in (*self.folds, *self.table.arms) if "." in name]
+        twice = sorted(set(self.ensembles) & set(self.table.arms))
+        if twice:
+            raise ValueError(f"both a candidate and an ensemble: {', '.join(twice)}")
+        for name, one in self.ensembles.items():
+            unknown = sorted(set(one.members) - set(self.table.arms))
+            if unknown:
+                raise ValueError(f"ensembles.{name}: no candidate is called {unknown[0]}")
+        odd = [name for name in (*self.folds, *self.table.arms, *self.ensembles) if "." in name]
         if odd:
             raise ValueError(f"names of folds and candidates cannot hold a '.': {', '.join(odd)}")
         return self
@@ -241,21 +266,17 @@ def rank(research: Research, out: Path, split: Split) -> Path:
     """
     items = read_table(out)
     pictures = Pictures.of(items, research.beside)
+    told: dict[str, tuple[str, tuple[str, ...]]] = {
+        name: (arm.summary, (name,)) for name, arm in research.table.arms.items()
+    }
+    told |= {name: (one.summary, one.members) for name, one in research.ensembles.items()}
     rows = []
-    for name, arm in research.table.arms.items():
-        folds, seconds, parameters, lacking = [], 0.0, 0, False
-        for fold, left in research.folds.items():
-            seeds = _seeds(out, f"{name}.{fold}")
-            lacking |= not seeds
-            for seed in seeds:
-                facts = read_facts(out, f"{name}.{fold}", seed)
-                seconds, parameters = seconds + facts.seconds, facts.parameters
-                folds.append(Fold(frozenset(left), _scores(out, f"{name}.{fold}", seed, items)))
-        if not lacking:
+    for name, (summary, members) in told.items():
+        runs = _runs(research, out, members, items, pictures)
+        if runs is not None:
+            folds, parameters, seconds = runs
             rows.append(
-                candidate(
-                    name, arm.summary, folds, pictures, parameters=parameters, seconds=seconds
-                )
+                candidate(name, summary, folds, pictures, parameters=parameters, seconds=seconds)
             )
     if not rows:
         raise DatasetError(f"No candidate in {out} has a run for every fold.")
@@ -271,6 +292,25 @@ def rank(research: Research, out: Path, split: Split) -> Path:
     return write_research(
         out, result.candidates, budget=result.budget, folds=result.folds, split=split
     )
+
+
+def _runs(
+    research: Research, out: Path, members: Sequence[str], items: pl.DataFrame, pictures: Pictures
+) -> tuple[list[Fold], int, float] | None:
+    """Scores of every fold and seed, parameters and seconds; None where a fold has no run."""
+    folds, seconds, parameters = [], 0.0, 0
+    for fold, left in research.folds.items():
+        arms = [f"{member}.{fold}" for member in members]
+        seeds = sorted(set.intersection(*(set(_seeds(out, arm)) for arm in arms)))
+        if not seeds:
+            return None
+        for seed in seeds:
+            facts = [read_facts(out, arm, seed) for arm in arms]
+            seconds += sum(one.seconds for one in facts)
+            parameters = sum(one.parameters for one in facts)
+            scored = [Fold(frozenset(left), _scores(out, arm, seed, items)) for arm in arms]
+            folds.append(scored[0] if len(arms) == 1 else ensemble(scored, pictures.reals()))
+    return folds, parameters, seconds
 
 
 def _seeds(out: Path, arm: str) -> list[int]:
