@@ -152,8 +152,6 @@ class Loop:
             self._make_evidence(batch[0])
             return
         for decoded in batch:
-            if decoded.frames < 2:  # over before anybody can look
-                continue
             told = partial(self._store.progress, decoded.claim, "scoring", 0.5)
             self._recorder.submit(self._tell, decoded.claim, told)
         self._analyse(batch)
