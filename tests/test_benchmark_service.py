@@ -123,16 +123,12 @@ def test_the_service_must_find_what_the_scan_found(load: ModuleType) -> None:
     assert different(input={"path": "b"}) == ["a", "b"]
 
 
-def test_the_scans_start_is_taken_off_its_time(load: ModuleType) -> None:
-    measured = load.throughput(12, 10.0, load.Scan(30.0, 20.0, 2, {}))
-    assert measured["scan_files_per_s"] == pytest.approx(1.0)
-    assert measured["ratio"] == pytest.approx(1.2)
-    assert measured["ratio_with_start"] == pytest.approx(3.0)
-
-
-@pytest.mark.parametrize("first", [0, 12])
-def test_a_scan_whose_results_came_at_once_has_no_pace(load: ModuleType, first: int) -> None:
-    assert load.throughput(12, 10.0, load.Scan(30.0, 20.0, first, {}))["ratio"] is None
+def test_a_scan_is_compared_with_and_without_its_start(load: ModuleType) -> None:
+    measured = load.throughput(12, 10.0, scanned=30.0, start=19.0)
+    assert measured["scan_files_per_s"] == pytest.approx(12 / 30)
+    assert measured["ratio"] == pytest.approx(3.0)
+    assert measured["scan_files_per_s_without_start"] == pytest.approx(1.0)  # 11 files in 11 s
+    assert measured["ratio_without_start"] == pytest.approx(1.2)
 
 
 def test_the_95th_percentile_is_a_time_that_was_measured(load: ModuleType) -> None:
