@@ -77,19 +77,6 @@ def pipeline_lines() -> list[str]:
     ]
 
 
-def realtime_line() -> str:
-    measured = results("realtime")
-    found = measured["results"]
-    return (
-        f"On {measured['hardware']['cores']} cores {found['model']} scans "
-        f"{spread(found['float32']['faces_per_second'], 1)} faces per second of stills, decoding "
-        f"included, and a 720p clip at {spread(found['float32']['times_real_time'], 2)} times real "
-        f"time, looking at 4 frames of each second. In bfloat16 a score is "
-        f"{found['bfloat16_score_difference']['most']:.4f} away at most, in "
-        f"{spread(found['bfloat16_time_ratio'], 2)} of the time. `{measured['command']}`"
-    )
-
-
 def dct_lines() -> list[str]:
     measured = results("dct_cost")
     return [
