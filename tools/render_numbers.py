@@ -56,7 +56,6 @@ def speed() -> str:
     """What the timing benchmarks measured, one line each, with its command."""
     lines = [
         *pipeline_lines(),
-        realtime_line(),
         *dct_lines(),
         help_line(),
         bulk_line(),
