@@ -18,6 +18,7 @@ LIGHT: dict[str, int | None] = {
     "mesoinception4": None,
     "residual": None,
     "rich_linear": None,
+    "probe_rich": None,
     "trace": None,
     "airl_b0": 96,
     "xception": 107,

@@ -66,7 +66,13 @@ def grad_cam(model: nn.Module, layer: nn.Module, inputs: dict[str, Tensor]) -> N
         (N, h, w) float32 >= 0: ReLU of the channels' sum, each weighted by its mean gradient.
     """
     kept: list[Tensor] = []
-    handle = layer.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+
+    def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        if not output.requires_grad:  # of a frozen network
+            output.requires_grad_()
+        kept.append(output)
+
+    handle = layer.register_forward_hook(keep)
     try:
         with torch.enable_grad():
             logit = model(**inputs).logit
