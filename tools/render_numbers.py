@@ -54,13 +54,7 @@ BLOCK = re.compile(r"(<!-- (\w+): made by [^>]*-->\n).*?(<!-- end \2 -->)", re.D
 
 def speed() -> str:
     """What the timing benchmarks measured, one line each, with its command."""
-    lines = [
-        *pipeline_lines(),
-        *dct_lines(),
-        help_line(),
-        bulk_line(),
-        *training_lines(),
-    ]
+    lines = [*pipeline_lines(), *dct_lines(), help_line(), bulk_line(), *training_lines()]
     return "".join(f"- {line}\n" for line in lines)
 
 

@@ -75,7 +75,11 @@ class ShallowResNet(nn.Module):
 
 
 class TimmBackbone(nn.Module):
-    """A timm network without its head, e.g. `efficientnet_b4` (1792 features)."""
+    """A timm network without its head, e.g. `efficientnet_b4` (1792 features).
+
+    EfficientNet-Lite0 is our own, with timm's names of tensors, unless the hub's weights are asked
+    for: timm takes seconds to import.
+    """
 
     def __init__(self, name: str, pretrained: bool, weights: Path | None) -> None:
         super().__init__()

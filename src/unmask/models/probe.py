@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Annotated, Literal, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from unmask.errors import ConfigError
 from unmask.models.backbones import TimmBackbone
 from unmask.models.rich import RichConfig, RichFeatures, measured
-from unmask.models.statistics import Source, StatisticsNet
+from unmask.models.statistics import HeadConfig, Source, StatisticsNet
 
 GRAMS = 3
 """Products of channels are taken of that many stages: they grow with the square of the channels."""
 Stages = tuple[Annotated[int, Field(ge=1)], ...]
 
 
-class ProbeConfig(BaseModel):
+class ProbeConfig(HeadConfig):
     """What the head looks at, and its size.
 
     Attributes:
@@ -34,19 +34,13 @@ class ProbeConfig(BaseModel):
         mean, deviation: stages, 1-based, of whose channels these are taken over the window.
         gram: stages, 1 to 3, of whose channels all products are taken.
         rich: rich residual statistics (`unmask.models.rich`) beside them.
-        fused, dropout, projection: see `StatisticsNet`.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     backbone: str = "tf_efficientnet_lite0"
     mean: Stages = (1, 2, 3, 4, 5, 6, 7)
     deviation: Stages = (1, 2, 3, 4, 5, 6, 7)
     gram: tuple[Annotated[int, Field(ge=1, le=GRAMS)], ...] = ()
     rich: bool = False
-    fused: int | None = Field(256, ge=1)
-    dropout: float = Field(0.3, ge=0, lt=1)
-    projection: int = Field(128, ge=1)
 
 
 class ProbeFeatures(nn.Module):
@@ -177,14 +171,14 @@ class ProbeNet(StatisticsNet):
     ) -> None:
         config = config or ProbeConfig()
         features = ProbeFeatures(config, pretrained, backbone_weights)
-        super().__init__(config, config, features, columns(config, features))
+        super().__init__(config, features, columns(config, features))
 
     def sources(self) -> list[Source]:
         digest = hashlib.sha256()
         for name, value in sorted(self.statistics.backbone.state_dict().items()):
             digest.update(name.encode())
             digest.update(value.cpu().numpy().tobytes())
-        frozen = {"probe": self.config.backbone, "weights": digest.hexdigest(), "rich": None}
+        frozen = {"probe": self.config.backbone, "weights": digest.hexdigest()}
         found = [Source(frozen, self.statistics.frozen)]
         if self.statistics.rich is not None:
             found.append(Source(measured(self.statistics.rich.config), self.statistics.rich))

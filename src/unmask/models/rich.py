@@ -19,11 +19,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from unmask.errors import ConfigError
-from unmask.models.statistics import Source, StatisticsNet
+from unmask.models.statistics import HeadConfig, Source, StatisticsNet
 from unmask.transforms.dct import BLOCK, BlockDCT
 
 LEVELS = 5
@@ -49,7 +49,7 @@ FILTERS: dict[Filter, tuple[tuple[float, ...], ...]] = {
 SYMMETRIC = {"square", "wide"}
 
 
-class RichConfig(BaseModel):
+class RichConfig(HeadConfig):
     """What is measured, and the head's size.
 
     Attributes:
@@ -62,20 +62,13 @@ class RichConfig(BaseModel):
             "Identification of deep network generated images using disparities in color
             components").
         inner: semi-axes of the ellipse of the inner face, relative to the window's side.
-        fused, dropout, projection: the head, as in `AIRLConfig`. Without `fused` the classifier
-            is linear, and the standardised statistics themselves are the embedding.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     steps: tuple[float, ...] = (1.0, 2.0)
     filters: tuple[Filter, ...] = Field(("first", "second", "square"), min_length=1)
     scales: tuple[Annotated[int, Field(ge=1, le=4)], ...] = Field((1,), min_length=1)
     colour: bool = False
     inner: tuple[float, float] = (0.30, 0.38)
-    fused: int | None = Field(256, ge=1)
-    dropout: float = Field(0.3, ge=0, lt=1)
-    projection: int = Field(128, ge=1)
 
 
 def measured(config: RichConfig) -> dict[str, object]:
@@ -367,7 +360,7 @@ class RichNet(StatisticsNet):
             )
         config = config or RichConfig()
         features = RichFeatures(config)
-        super().__init__(config, config, features, torch.arange(features.size))
+        super().__init__(config, features, torch.arange(features.size))
 
     def sources(self) -> list[Source]:
         return [Source(measured(self.config), self.statistics)]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from unmask.models.output import ModelOutput
 
 
-class HeadConfig(Protocol):
+class HeadConfig(BaseModel):
     """What shapes the head, as in `AIRLConfig`.
 
     Attributes:
@@ -23,12 +23,11 @@ class HeadConfig(Protocol):
         projection: width of the embedding.
     """
 
-    @property
-    def fused(self) -> int | None: ...
-    @property
-    def dropout(self) -> float: ...
-    @property
-    def projection(self) -> int: ...
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fused: int | None = Field(256, ge=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
+    projection: int = Field(128, ge=1)
 
 
 class Source(NamedTuple):
@@ -62,9 +61,7 @@ class StatisticsNet(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(
-        self, config: BaseModel, head: HeadConfig, statistics: nn.Module, columns: Tensor
-    ) -> None:
+    def __init__(self, config: HeadConfig, statistics: nn.Module, columns: Tensor) -> None:
         super().__init__()
         self.config = config
         self.statistics = statistics
@@ -72,18 +69,20 @@ class StatisticsNet(nn.Module):
         self.register_buffer("columns", columns, persistent=False)
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
-        self.fusion: nn.Module = nn.Dropout(head.dropout)
-        width = head.fused or size
-        if head.fused is not None:
+        self.fusion: nn.Module = nn.Dropout(config.dropout)
+        width = config.fused or size
+        if config.fused is not None:
             self.fusion = nn.Sequential(
-                nn.Dropout(head.dropout),
+                nn.Dropout(config.dropout),
                 nn.Linear(size, width),
                 nn.BatchNorm1d(width),
                 nn.ReLU(inplace=True),
-                nn.Dropout(head.dropout),
+                nn.Dropout(config.dropout),
             )
         self.logit = nn.Linear(width, 1)
-        self.projection = nn.Identity() if head.fused is None else nn.Linear(width, head.projection)
+        self.projection = (
+            nn.Identity() if config.fused is None else nn.Linear(width, config.projection)
+        )
 
     def sources(self) -> list[Source]:
         """What its statistics are joined from, in their order."""
