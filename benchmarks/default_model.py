@@ -5,12 +5,13 @@
         --backbone-weights lite0.safetensors --people london/people.csv \
         --out benchmarks/results/default_model.json
 
-Trains what is not yet trained in `--runs`: the default model in its two runs, and one per file of
-`configs/left_out`, without the families named there. Scores the validation split, on which the
-decision was fitted, and the test split. With `--install` the default model and its card, with these
-results in it, go into the package. `--config configs/permissive.yaml` measures that model instead,
-without models of left-out families. `--left-out-from JSON` takes what was measured of these models
-from an earlier result instead of training them again: for when `configs/left_out` is what it was.
+Trains what is not yet trained in `--runs`: the parts of the default model, and those of a model
+like it per file of `configs/left_out`, without the families named there; and fuses them. Scores the
+validation split, on which the decision was fitted, and the test split. With `--install` the default
+model and its card, with these results in it, go into the package. `--config
+configs/permissive.yaml` measures that model instead, without models of left-out families.
+`--left-out-from JSON` takes what was measured of these models from an earlier result instead of
+training them again: for when `configs/left_out` is what it was.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from record import ROOT, Record, arguments, command
@@ -35,14 +36,18 @@ from unmask.metrics.bootstrap import bootstrap_interval, wilson
 from unmask.metrics.calibration import brier, expected_calibration_error, sigmoid
 from unmask.metrics.ranking import auc, equal_error_rate, tpr_at_fpr
 from unmask.models.checkpoint import Card, load_checkpoint, read_card, write_card
+from unmask.models.efficientnet_lite import fold_norms
 from unmask.training.config import TrainConfig, load_config
+from unmask.training.fuse import Member, fuse, fuse_on
 from unmask.training.module import Embeddings, Scores, embed_sets, reals_beside
-from unmask.training.run import train
+from unmask.training.run import train, train_on
 from unmask.transforms.perturb import gaussian_noise
 
 DEFAULT = Path("configs/default.yaml")
 FIRST = Path("configs/default_first.yaml")
-"""The run that the default model goes on from."""
+SECOND = Path("configs/default_second.yaml")
+"""The run that goes on from the first."""
+PROBE = Path("configs/default_probe.yaml")
 LEFT_OUT = Path("configs/left_out")
 PACKAGED = ROOT / "src/unmask/weights"
 LEAST = 20
@@ -159,6 +164,7 @@ def calibration(scores: Scores, card: Card, families: list[str]) -> dict[str, fl
 def scored(weights: Path, sets: Sequence[ScoringSet]) -> tuple[Scores, Embeddings, Card]:
     """Logits and embeddings of all sets by a model, and its card."""
     model, card = load_checkpoint(weights)
+    fold_norms(model)  # as in a scan
     return *embed_sets(model, sets, card.input), card
 
 
@@ -223,6 +229,73 @@ def is_default(config: Path) -> bool:
     return config.resolve() == DEFAULT.resolve()
 
 
+class Parts(NamedTuple):
+    """Weights by configuration, made now unless they are there.
+
+    Attributes:
+        index, fakes: what they are trained on.
+        backbone_weights: ImageNet weights.
+        runs: a folder for each.
+    """
+
+    index: Path
+    fakes: Mapping[str, Path]
+    backbone_weights: Path | None
+    runs: Path
+
+    def trained(self, config: Path) -> Path:
+        """By `unmask train`."""
+        out = self.runs / config.stem
+        path = out / f"{load_config(config).name}.safetensors"
+        if path.is_file():
+            return path
+        start = self.trained(FIRST) if config == SECOND else None
+        return train(
+            config,
+            out=out,
+            index=self.index,
+            fakes=self.fakes,
+            backbone_weights=self.backbone_weights if start is None else None,
+            start=start,
+            resume=True,
+        )
+
+    def default(self) -> Path:
+        """By `unmask fuse`."""
+        out = self.runs / DEFAULT.stem
+        path = out / f"{load_config(DEFAULT).name}.safetensors"
+        if path.is_file():
+            return path
+        members = [self.trained(SECOND), self.trained(PROBE)]
+        return fuse(DEFAULT, members, out=out, index=self.index, fakes=self.fakes)
+
+    def without(self, fold: Path, crops: Crops) -> Path:
+        """A network and a head on frozen features that never saw some families, fused."""
+        network = load_config(fold)
+        families = network.data.families
+        probe, whole = (
+            one.model_copy(
+                update={
+                    "name": f"{network.name}-{part}",
+                    "licence": network.licence,
+                    "backbone_weights": self.backbone_weights,
+                    "data": one.data.model_copy(update={"families": families}),
+                }
+            )
+            for part, one in (("probe", load_config(PROBE)), ("fused", load_config(DEFAULT)))
+        )
+        out, head = (self.runs / one.name for one in (whole, probe))
+        path = out / f"{whole.name}.safetensors"
+        if path.is_file():
+            return path
+        given = {"cache": self.runs / "cache", "command": command(), "resume": True}
+        other = head / f"{probe.name}.safetensors"
+        if not other.is_file():
+            other = train_on(probe, crops, out=head, **given)
+        members = [Member(*load_checkpoint(one)) for one in (self.trained(fold), other)]
+        return fuse_on(whole, members, [1, 1], crops, out=out, command=command())
+
+
 def main() -> None:
     parser = arguments(__doc__.split("\n")[0])
     parser.add_argument("index", type=Path)
@@ -238,31 +311,14 @@ def main() -> None:
         parser.error("--left-out-from is of models without some of the default's families")
     record = Record(seed=0)
     fakes = {name: Path(path) for name, path in pairs("--fakes", args.fakes)}
-
-    def trained(config: Path) -> Path:
-        """Weights of a configuration, trained now unless they are there."""
-        out = args.runs / config.stem
-        path = out / f"{load_config(config).name}.safetensors"
-        if path.is_file():
-            return path
-        start = trained(FIRST) if is_default(config) else None
-        return train(
-            config,
-            out=out,
-            index=args.index,
-            fakes=fakes,
-            backbone_weights=args.backbone_weights if start is None else None,
-            start=start,
-            resume=True,
-        )
-
+    parts = Parts(args.index, fakes, args.backbone_weights, args.runs)
     config = load_config(args.config)
-    weights = trained(args.config)
+    weights = parts.default() if is_default(args.config) else parts.trained(args.config)
     earlier = json.loads(args.left_out_from.read_text("utf-8")) if args.left_out_from else None
     whole = is_default(args.config) and earlier is None
     folds = sorted(LEFT_OUT.glob("*.yaml")) if whole else []
-    left_out = {path.stem: trained(path) for path in folds}
     crops = prepare_crops(read_items_with(args.index, fakes), args.runs / "cache")
+    left_out = {path.stem: parts.without(path, crops) for path in folds}
     people = read_people(args.people)
     decision = read_card(weights).decision
     assert decision is not None

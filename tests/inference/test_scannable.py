@@ -27,6 +27,7 @@ LIGHT: dict[str, int | None] = {
     "srm": 107,
     "efficientnet_b4": 96,
     "lae": 96,
+    "ensemble": None,
 }
 """Network -> side of its RGB input here; None leaves it as declared."""
 

@@ -9,7 +9,7 @@ import pytest
 import timm
 import torch
 
-from unmask.models.efficientnet_lite import NAME, EfficientNetLite0
+from unmask.models.efficientnet_lite import NAME, EfficientNetLite0, fold_norms
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,21 @@ def test_starts_from_weights_of_timms_spread(theirs: torch.nn.Module) -> None:
     for name, value in EfficientNetLite0().state_dict().items():
         if value.ndim == 4:
             assert float(value.std()) == pytest.approx(float(fresh[name].std()), rel=0.2), name
+
+
+@pytest.mark.parametrize("size", [(96, 96), (65, 97)])
+def test_folded_it_computes_the_same(theirs: torch.nn.Module, size: tuple[int, int]) -> None:
+    mine = EfficientNetLite0()
+    mine.load_state_dict(theirs.state_dict())
+    x = torch.rand(2, 3, *size) * 2 - 1
+    with torch.no_grad():
+        expected = mine.eval()(x)
+        fold_norms(mine)
+        torch.testing.assert_close(mine(x), expected, rtol=1e-4, atol=1e-4)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in mine.modules())
+    fold_norms(mine)  # again changes nothing
+    with torch.no_grad():
+        torch.testing.assert_close(mine(x), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_packaged_model_is_loaded_without_timm() -> None:

@@ -9,7 +9,9 @@ import yaml
 from tests.training.conftest import CONFIGS
 
 from unmask.errors import ConfigError
+from unmask.models.registry import model_spec
 from unmask.training.config import load_config, with_overrides
+from unmask.training.network import sized
 
 GOOD = {"name": "a", "model": "airl_small", "data": {"index": "x.csv"}}
 
@@ -26,12 +28,23 @@ def test_every_shipped_configuration_loads(path: Path) -> None:
     assert config.name == ("unmask-default" if path.stem == "default" else config.name)
 
 
-def test_the_defaults_runs_are_trained_on_the_same() -> None:
+def test_the_defaults_parts_are_trained_on_the_same() -> None:
     folder = Path(__file__).parents[2] / "configs"
-    first, second = load_config(folder / "default_first.yaml"), load_config(folder / "default.yaml")
+    names = ("default_first", "default_second", "default_probe", "default")
+    first, second, probe, whole = (load_config(folder / f"{name}.yaml") for name in names)
     same = {"window": second.data.window, "repeats": second.data.repeats}
     assert first.data.model_copy(update=same) == second.data
-    assert (first.model, first.seed, first.licence) == (second.model, second.seed, second.licence)
+    assert (first.model, first.seed) == (second.model, second.seed)
+    of_heads = {"repeats": 8, "native_size": None, "native_limit": None, "draws": second.data.draws}
+    assert probe.data.model_copy(update=of_heads) == second.data
+    looks_at = sized(model_spec(probe.model), probe).input
+    assert looks_at.native_size == model_spec(second.model).input.native_size
+    assert looks_at.native_limit == model_spec(second.model).input.native_limit
+    for part in (first, second, probe):
+        assert part.licence == whole.licence
+        assert part.data.families == whole.data.families
+        assert part.data.beside == whole.data.beside
+        assert part.data.forged == whole.data.forged
 
 
 def test_left_out_configurations_differ_from_the_default_in_families_and_steps() -> None:

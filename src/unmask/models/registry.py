@@ -13,6 +13,7 @@ from torch import nn
 from unmask.errors import ConfigError
 from unmask.models.airl import AIRL, AIRLConfig
 from unmask.models.classifier import Classifier, ClassifierConfig
+from unmask.models.ensemble import Ensemble, EnsembleConfig, MemberConfig
 from unmask.models.f3net import F3Net, F3NetConfig
 from unmask.models.lae import LAE, LAEConfig
 from unmask.models.mesonet import MesoNet, MesoNetConfig
@@ -322,7 +323,35 @@ _TRACE = ModelSpec(
     views=("native",),
 )
 
-_SPECS = (*_AIRL, *_RIVALS, *_LEAN, _TRACE, _LAE)
+
+def _ensemble(
+    config: EnsembleConfig, *, pretrained: bool = False, backbone_weights: Path | None = None
+) -> Ensemble:
+    if pretrained or backbone_weights is not None:
+        raise ConfigError(
+            "An ensemble has no backbone of its own.",
+            "Train its members, and put them together with `unmask fuse`.",
+        )
+    return Ensemble(config, [_member(one) for one in config.members])
+
+
+def _member(member: MemberConfig) -> nn.Module:
+    spec = model_spec(member.architecture)
+    config = {**spec.config.model_dump(), **member.config}
+    return spec.create(config=type(spec.config).model_validate(config))
+
+
+_ENSEMBLE = ModelSpec(
+    "ensemble",
+    EnsembleConfig(),
+    _AIRL[4].input,
+    "several networks on the same pictures, a weighted sum of their logits; made by `unmask fuse`",
+    "Lakshminarayanan et al. 2017, Simple and scalable predictive uncertainty estimation using "
+    "deep ensembles",
+    build=_ensemble,
+)
+
+_SPECS = (*_AIRL, *_RIVALS, *_LEAN, _TRACE, _LAE, _ENSEMBLE)
 
 MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in _SPECS}
 

@@ -15,7 +15,7 @@ import unmask
 from unmask.data.crops import Crops
 from unmask.metrics.bootstrap import bootstrap_interval
 from unmask.metrics.ranking import auc
-from unmask.models.checkpoint import read_card
+from unmask.models.checkpoint import Card, read_card
 from unmask.training.config import TrainConfig
 from unmask.training.module import Scores, family_aucs, reals_beside
 
@@ -40,13 +40,18 @@ def started_from(config: TrainConfig) -> dict[str, Any] | None:
     if config.start is None:
         return None
     card = read_card(config.start)
-    families = card.training.get("configuration", {}).get("data", {}).get("families", {})
-    before = (card.training.get("started_from") or {}).get("families", [])
     return {
         "name": card.name,
         "weights_sha256": card.weights_sha256,
-        "families": sorted({*families, *before}),
+        "families": sorted(families_of(card)),
     }
+
+
+def families_of(card: Card) -> set[str]:
+    """Families that weights were trained on, or the weights that they began from."""
+    families = card.training.get("configuration", {}).get("data", {}).get("families", {})
+    before = (card.training.get("started_from") or {}).get("families", [])
+    return {*families, *before}
 
 
 def trained_on(config: TrainConfig, begun: Mapping[str, Any] | None) -> set[str]:

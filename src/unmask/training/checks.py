@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from unmask.errors import ConfigError, UnmaskError
+from unmask.models.ensemble import EnsembleConfig
 from unmask.models.registry import model_spec
 from unmask.training.config import TrainConfig
 from unmask.training.network import (
@@ -94,6 +95,11 @@ def check_bfloat16(precision: str, field: str, instead: str) -> None:
 
 
 def _check_network(config: TrainConfig) -> None:
+    if isinstance(model_spec(config.model).config, EnsembleConfig):
+        raise ConfigError(
+            f"model: {config.model} is not trained; its members are.",
+            "Train them, and put them together with `unmask fuse`.",
+        )
     others = config.backbone_weights is not None or config.pretrained is not None
     if config.start is not None and others:
         raise ConfigError(

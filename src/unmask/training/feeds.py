@@ -16,7 +16,7 @@ from unmask.models.registry import ModelSpec
 from unmask.models.statistics import StatisticsNet
 from unmask.training.config import TrainConfig
 from unmask.training.module import Scores, score_sets
-from unmask.training.network import with_window
+from unmask.training.network import as_stored, with_window
 from unmask.training.statistics import fixed_scorer, training_statistics
 from unmask.transforms.preprocess import InputSpec
 
@@ -49,13 +49,14 @@ def feeds(
     say: Callable[[str], None],
 ) -> tuple[Dataset[Any], Callable[[nn.Module], Scores], InputSpec]:
     """Training pairs, validation scorer, and the input contract with the training window."""
+    window = with_window(spec.input, config.data.window)
     if isinstance(model, StatisticsNet):
+        as_stored(model.statistics)
         statistics = training_statistics(
-            model, crops, spec.input, config.data, seed=config.seed, cache=cache, say=say
+            model, crops, window, config.data, seed=config.seed, cache=cache, say=say
         )
         model.standardise_to(*statistics.moments())
-        return statistics, fixed_scorer(model, sets, spec.input, cache), spec.input
-    window = with_window(spec.input, config.data.window)
+        return statistics, fixed_scorer(model, sets, spec.input, cache), window
     settings = PairSettings(
         families=config.data.families,
         beside=config.data.beside,

@@ -67,6 +67,12 @@ def averaged(
     }
 
 
+def as_stored(model: nn.Module) -> None:
+    """Round the parameters to float16, so that what is measured is what the file will hold."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.half().float()
+
+
 def starts_from_imagenet(spec: ModelSpec, config: TrainConfig) -> bool:
     """Whether ImageNet weights are fetched: as configured, else as the published recipe has it."""
     if config.start is not None:

@@ -37,6 +37,7 @@ from unmask.training.feeds import feeds, scored_sets
 from unmask.training.launch import run_processes
 from unmask.training.module import DetectorModule, embed_sets
 from unmask.training.network import (
+    as_stored,
     averaged,
     build,
     device_type,
@@ -97,7 +98,7 @@ def train(
     if share().world == 1:
         check(config, devices)
         _check_out(out, config, resume)
-    crops = _load_crops(config, cache, fakes or {})
+    crops = load_crops(config, cache, fakes or {})
     if share().world < devices:
         del crops  # found and kept; each process reads them
         given = {
@@ -190,8 +191,7 @@ def train_on(
     model.load_state_dict(best)
     if config.optim.erase_sources:
         erase_sources(model, sets, spec.input)
-    for parameter in model.parameters():  # measure the weights as they will be stored
-        parameter.data = parameter.data.half().float()
+    as_stored(model)
     model.eval()
     embeddings = None
     if spec.fixed or not decide:  # statistics are no features that were learned
@@ -250,7 +250,13 @@ def _read(kept: Path) -> TrainConfig | None:
         return None
 
 
-def _load_crops(config: TrainConfig, cache: Path, fakes: Mapping[str, Path]) -> Crops:
+def load_crops(config: TrainConfig, cache: Path, fakes: Mapping[str, Path]) -> Crops:
+    """The faces of a configuration's index, and of other indices' fakes.
+
+    Raises:
+        ConfigError: none of the configured sources, or too few validation reals.
+        DatasetError: the index cannot be used.
+    """
     assert config.data.index is not None  # with_overrides refuses that
     items = read_items_with(config.data.index, fakes)
     if config.data.sources is not None:

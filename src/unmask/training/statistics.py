@@ -20,11 +20,14 @@ from unmask.data.crops import Crops
 from unmask.data.dataset import PairSettings, TrainingPairs
 from unmask.data.pairing import is_of
 from unmask.data.scoring import ScoringSet
+from unmask.models.crew import Crew
 from unmask.models.statistics import Source, StatisticsNet
 from unmask.training.config import DataConfig
 from unmask.training.module import Scores, evaluating
 from unmask.transforms.preprocess import InputSpec, to_tensors
 
+PART = 4
+"""Pictures that a core measures at a time: their maps stay in its cache."""
 VERSION = 1
 """Raise when synthesis, laundering or the statistics change: what is kept is then made anew."""
 
@@ -154,13 +157,23 @@ def _write(
     pairs = TrainingPairs(crops, spec, _settings(config, family), seed=seed)
     pairs.set_epoch(draw)
     loader = DataLoader(pairs, batch_size=16, num_workers=config.workers)
-    blocks = []
-    with torch.inference_mode():
-        for batch in loader:
-            native = batch["native"].flatten(0, 1).permute(0, 3, 1, 2).float()
-            values = source.measure(native).view(len(batch["label"]), 2, -1)
-            blocks.append(values.numpy().astype(np.float16))
+    blocks, crew = [], Crew("cpu")
+    for batch in loader:
+        native = batch["native"].flatten(0, 1).permute(0, 3, 1, 2).float()
+        values = measured(source, native, crew).view(len(batch["label"]), 2, -1)
+        blocks.append(values.numpy().astype(np.float16))
     _save(path, np.concatenate(blocks))
+
+
+def measured(source: Source, native: Tensor, crew: Crew) -> Tensor:
+    """(N, 3, n, n) RGB in [0, 255] -> (N, d), a few pictures per core at a time."""
+
+    def part(pictures: Tensor) -> Tensor:
+        with torch.inference_mode():  # each thread's own
+            return source.measure(pictures)
+
+    native = native.contiguous(memory_format=torch.channels_last)
+    return torch.cat(crew.map(part, torch.split(native, PART)))
 
 
 def _save(path: Path, values: NDArray[Any]) -> None:
@@ -184,7 +197,7 @@ class Remembered(nn.Module):
 
     def __init__(self, model: StatisticsNet, folder: Path) -> None:
         super().__init__()
-        self.sources, self.folder = model.sources(), folder
+        self.sources, self.folder, self.crew = model.sources(), folder, Crew("cpu")
 
     def forward(self, native: Tensor) -> Tensor:
         pixels = native.contiguous().cpu().numpy().tobytes()
@@ -195,7 +208,7 @@ class Remembered(nn.Module):
         path = self.folder / f"measured-{hashlib.sha256(key + pixels).hexdigest()[:32]}.npy"
         if not path.is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
-            _save(path, source.measure(native).cpu().numpy())
+            _save(path, measured(source, native.cpu(), self.crew).numpy())
         return torch.from_numpy(np.load(path))
 
 

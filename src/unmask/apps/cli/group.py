@@ -19,6 +19,7 @@ COMMANDS = {
     "synthesize": "Make forgeries with exact masks from real faces.",
     "annotate": "Choose pictures for masks, hand them out, take masks in.",
     "train": "Train a model.",
+    "fuse": "Put trained models together into one.",
     "evaluate": "Score a protocol, or audit an index for leaks.",
     "benchmark": "Train and test models side by side.",
     "serve": "Run the HTTP service and the web app.",

@@ -1,0 +1,83 @@
+"""Several networks that look at the same pictures, and a weighted sum of what they say.
+
+What one network memorised of the generators of its training another did not: their mean errs less
+on the next generator (Lakshminarayanan et al. 2017, Simple and scalable predictive uncertainty
+estimation using deep ensembles).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from unmask.models.output import ModelOutput
+
+
+class MemberConfig(BaseModel):
+    """A network of the registry, and its own configuration where it differs from the registry's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    architecture: str
+    config: dict[str, Any] = {}
+
+
+class EnsembleConfig(BaseModel):
+    """Which networks there are.
+
+    Attributes:
+        members: the first is the one that heatmaps are of.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    members: tuple[MemberConfig, ...] = (
+        MemberConfig(architecture="airl_lite0"),
+        MemberConfig(architecture="probe"),
+    )
+
+
+class Ensemble(nn.Module):
+    """A weighted sum of its members' logits; side by side their embeddings.
+
+    Args:
+        config: kept in the checkpoint.
+        members: the networks it names.
+
+    Shape:
+        `rgb` (N, 3, s, s) normalised and `native` (N, 3, n, n) in [0, 255], as every member takes
+        them -> `ModelOutput`. The embedding is of unit length, each member's part as long as the
+        others'.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, config: EnsembleConfig, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.config = config
+        self.members = nn.ModuleList(members)
+        # buffers, since parameters are stored as float16
+        self.register_buffer("weight", torch.full((len(members),), 1 / len(members)))
+        self.register_buffer("bias", torch.zeros(()))
+
+    def weigh(self, weight: Sequence[float], bias: float) -> None:
+        """Set what each member's logit counts, and what is added to their sum."""
+        self.weight.copy_(torch.tensor(weight))
+        self.bias.fill_(bias)
+
+    def forward(self, rgb: Tensor, native: Tensor) -> ModelOutput:
+        found = [member(rgb, native) for member in self.members]
+        logits = torch.stack([one.logit.float() for one in found], dim=1)
+        embedding = torch.cat([one.embedding for one in found], dim=1)
+        return ModelOutput(logits @ self.weight + self.bias, embedding / len(found) ** 0.5)
+
+    @property
+    def cam_layer(self) -> tuple[nn.Module, Literal["rgb", "native"]]:
+        """The first member's, for Grad-CAM: its gradient is the first member's alone."""
+        found: tuple[nn.Module, Literal["rgb", "native"]] = self.members[0].cam_layer  # type: ignore[assignment]  # the registry's networks have one
+        return found

@@ -1,0 +1,145 @@
+"""Trained weights put together: through the command, on one scale, and refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+
+from unmask.apps.cli import app
+from unmask.data.crops import prepare_crops
+from unmask.data.items import read_items
+from unmask.data.scoring import scoring_sets
+from unmask.errors import ConfigError
+from unmask.inference.detector import Detector
+from unmask.models.checkpoint import Card, load_checkpoint, save_checkpoint
+from unmask.models.registry import MODELS
+from unmask.training.fuse import fuse, on_one_scale
+from unmask.training.module import score_sets
+from unmask.training.run import train
+
+FAMILIES = {"self_blend": 1, "blurrer": 1}
+SIDE = {"native_size": 96, "native_limit": 1.4}
+OPTIM = {"epochs": 1, "batch_size": 4, "learning_rate": 1e-3}
+PARTS: dict[str, dict[str, Any]] = {
+    "tiny-frequency": {
+        "model": "airl_small_frequency",
+        "model_options": {"frequency_channels": [8, 8], "fused": 8, "projection": 8},
+        "data": {**SIDE, "workers": 0, "families": {"blurrer": 1}},
+    },
+    "tiny-rich": {
+        "model": "rich",
+        "model_options": {"fused": 8, "projection": 8},
+        "data": {**SIDE, "draws": 1, "workers": 0, "families": {"self_blend": 1}},
+    },
+}
+WHOLE = {"name": "whole", "model": "ensemble", "data": {"families": FAMILIES}}
+
+
+def written(folder: Path, content: dict[str, Any]) -> Path:
+    path = folder / f"{content['name']}.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def members(runs: Path, index: Path) -> list[Path]:
+    return [
+        train(written(runs, {"name": name, **part, "optim": OPTIM}), out=runs / name, index=index)
+        for name, part in PARTS.items()
+    ]
+
+
+@pytest.fixture(scope="module")
+def fused(runs: Path, index: Path, members: list[Path]) -> Path:
+    words = ["fuse", str(written(runs, WHOLE)), "--index", str(index), "--out", str(runs / "whole")]
+    for path in members:
+        words += ["--member", str(path)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    return Path(done.stdout.strip())
+
+
+def test_it_scores_as_the_mean_of_its_members_on_one_scale(
+    fused: Path, members: list[Path], runs: Path, index: Path
+) -> None:
+    model, card = load_checkpoint(fused)
+    crops = prepare_crops(read_items(index), runs / "cache")
+    sets = scoring_sets(crops, card.input, "val", forged=True, controls={})
+    found = score_sets(model, sets, card.input)
+    alone = [score_sets(load_checkpoint(path)[0], sets, card.input) for path in members]
+    reals = [scores["real"][0] for scores in alone]
+    for name, (logits, _) in found.items():
+        standard = [
+            (scores[name][0] - mine.mean()) / mine.std()
+            for scores, mine in zip(alone, reals, strict=True)
+        ]
+        expected = np.mean(standard, axis=0) * reals[0].std() + reals[0].mean()
+        np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_card_says_what_it_is_made_of(fused: Path, members: list[Path]) -> None:
+    _, card = load_checkpoint(fused)
+    cards = [load_checkpoint(path)[1] for path in members]
+    assert card.decision is not None
+    assert card.parameters == sum(one.parameters for one in cards)
+    told = card.training["members"]
+    assert [one["weights_sha256"] for one in told] == [one.weights_sha256 for one in cards]
+    assert [one["training"] for one in told] == [one.training for one in cards]
+    assert [one["share"] for one in told] == [1, 1]
+    assert "optim" not in card.training["configuration"]
+    assert card.training["command"].endswith(
+        "--member tiny-frequency.safetensors --member tiny-rich.safetensors"
+    )
+    families = card.metrics["families"]
+    assert {name for name, entry in families.items() if entry["trained_on"]} == set(FAMILIES)
+
+
+def test_it_scans(fused: Path, index: Path) -> None:
+    assert Detector.from_pretrained(fused).scan(index.parent / "000.png").status == "scored"
+
+
+def test_shares_count() -> None:
+    rng = np.random.default_rng(0)
+    reals = [rng.normal(1, 2, 50), rng.normal(-3, 0.5, 50)]
+    weights, bias = on_one_scale(reals, [3, 1])
+    mean = weights[0] * reals[0] + weights[1] * reals[1] + bias
+    standard = [(r - r.mean()) / r.std() for r in reals]
+    expected = (0.75 * standard[0] + 0.25 * standard[1]) * reals[0].std() + reals[0].mean()
+    np.testing.assert_allclose(mean, expected)
+
+
+def test_what_cannot_be_fused_is_refused(
+    members: list[Path], runs: Path, index: Path, tmp_path: Path
+) -> None:
+    whole = written(tmp_path, WHOLE)
+
+    def refused(config: Path, paths: list[Path], match: str, **options: Any) -> None:
+        with pytest.raises(ConfigError, match=match):
+            fuse(config, paths, out=tmp_path / "out", index=index, **options)
+        assert not (tmp_path / "out").exists()
+
+    refused(whole, members[:1], "An ensemble of 1 network")
+    refused(whole, members, "1 shares for 2 members", shares=[1.0])
+    refused(whole, members, "positive --share", shares=[1.0, 0.0])
+    other = runs / "tiny-rich.yaml"
+    refused(other, members, "unmask train")
+    card = load_checkpoint(members[0])[1]
+    narrow = card.input.model_copy(update={"native_size": 64})
+    torch.manual_seed(0)
+    save_checkpoint(
+        tmp_path / "narrow.safetensors",
+        MODELS["meso4"].create(),
+        Card(name="narrow", architecture="meso4", config={}, input=narrow),
+    )
+    refused(whole, [members[0], tmp_path / "narrow.safetensors"], "different pictures")
+
+
+def test_an_ensemble_is_not_trained(index: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="unmask fuse"):
+        train(written(tmp_path, WHOLE), out=tmp_path / "out", index=index)
