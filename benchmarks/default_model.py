@@ -269,31 +269,39 @@ class Parts(NamedTuple):
         members = [self.trained(SECOND), self.trained(PROBE)]
         return fuse(DEFAULT, members, out=out, index=self.index, fakes=self.fakes)
 
-    def without(self, fold: Path, crops: Crops) -> Path:
-        """A network and a head on frozen features that never saw some families, fused."""
-        network = load_config(fold)
-        families = network.data.families
-        probe, whole = (
-            one.model_copy(
-                update={
-                    "name": f"{network.name}-{part}",
-                    "licence": network.licence,
-                    "backbone_weights": self.backbone_weights,
-                    "data": one.data.model_copy(update={"families": families}),
-                }
-            )
-            for part, one in (("probe", load_config(PROBE)), ("fused", load_config(DEFAULT)))
-        )
-        out, head = (self.runs / one.name for one in (whole, probe))
-        path = out / f"{whole.name}.safetensors"
+    def head_without(self, fold: Path, crops: Crops) -> Path:
+        """A head on frozen features that never saw the families that a fold lacks."""
+        config = self._of_fold(PROBE, fold)
+        out = self.runs / config.name
+        path = out / f"{config.name}.safetensors"
         if path.is_file():
             return path
-        given = {"cache": self.runs / "cache", "command": command(), "resume": True}
-        other = head / f"{probe.name}.safetensors"
-        if not other.is_file():
-            other = train_on(probe, crops, out=head, **given)
-        members = [Member(*load_checkpoint(one)) for one in (self.trained(fold), other)]
-        return fuse_on(whole, members, [1, 1], crops, out=out, command=command())
+        cache = self.runs / "cache"
+        return train_on(config, crops, out=out, cache=cache, command=command(), resume=True)
+
+    def without(self, fold: Path, crops: Crops) -> Path:
+        """A network and a head on frozen features that never saw these families, fused."""
+        config = self._of_fold(DEFAULT, fold)
+        out = self.runs / config.name
+        path = out / f"{config.name}.safetensors"
+        if path.is_file():
+            return path
+        members = [Member(*load_checkpoint(one))
+                   for one in (self.trained(fold), self.head_without(fold, crops))]  # fmt: skip
+        return fuse_on(config, members, [1, 1], crops, out=out, command=command())
+
+    def _of_fold(self, part: Path, fold: Path) -> TrainConfig:
+        """A part of the default model, on the families of a fold."""
+        config, trained = load_config(part), load_config(fold)
+        data = config.data.model_copy(update={"families": trained.data.families})
+        return config.model_copy(
+            update={
+                "name": f"{trained.name}-{part.stem}",
+                "licence": trained.licence,
+                "backbone_weights": self.backbone_weights,
+                "data": data,
+            }
+        )
 
 
 def main() -> None:

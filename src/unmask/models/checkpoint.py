@@ -237,7 +237,9 @@ def predict(
         precision: bfloat16 is about twice as fast on recent CPUs and moves scores slightly.
     """
     fast = precision != torch.float32
-    rgb = inputs["rgb"].to(device, memory_format=torch.channels_last)
+    rgb, native = (
+        inputs[view].to(device, memory_format=torch.channels_last) for view in ("rgb", "native")
+    )
     with torch.autocast(device_type=torch.device(device).type, dtype=precision, enabled=fast):
-        output = model(rgb, inputs["native"].to(device))
+        output = model(rgb, native)
     return output.logit.double().cpu().numpy(), output.embedding.float().cpu().numpy()
