@@ -32,6 +32,7 @@ from unmask.inference.settings import locate_weights
 from unmask.media import SUPPORTED_SUFFIXES, DecodePool, Media, decode
 from unmask.media.formats import IMAGE_FORMATS
 from unmask.models.checkpoint import load_checkpoint
+from unmask.models.efficientnet_lite import fold_norms
 from unmask.scan.local import Plan, scan
 from unmask.transforms.preprocess import to_tensors, to_views
 
@@ -117,6 +118,7 @@ class Bench:
     def load(cls, model: str) -> Bench:
         network, _ = load_checkpoint(locate_weights(model))
         network = network.to(memory_format=torch.channels_last)
+        fold_norms(network)  # as in a scan
         return cls(Detector.from_pretrained(model, device="cpu"), network, MTCNNDetector())
 
     def compare(

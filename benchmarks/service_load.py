@@ -13,6 +13,7 @@ Exits with 1 where a claim does not hold.
 from __future__ import annotations
 
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -93,10 +94,12 @@ class Scan:
     Attributes:
         seconds: from its start to its last result.
         results: by file name.
+        cpu: seconds of processor time of its processes.
     """
 
     seconds: float
     results: dict[str, dict[str, Any]]
+    cpu: float
 
 
 def scan(out: Path, inputs: Sequence[Path], given: Any) -> Scan:
@@ -105,7 +108,7 @@ def scan(out: Path, inputs: Sequence[Path], given: Any) -> Scan:
     listed.write_text("".join(f"{path}\n" for path in inputs), "utf-8")
     command = [*(sys.executable, "-m", "unmask", "scan", f"@{listed}", "--model", given.model)]
     command += ["--out", str(out), "--format", "jsonl"]
-    began = time.perf_counter()
+    began, before = time.perf_counter(), _children()
     with out.with_suffix(".log").open("w+") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=log)
         try:
@@ -123,7 +126,13 @@ def scan(out: Path, inputs: Sequence[Path], given: Any) -> Scan:
             raise SystemExit(f"unmask scan ended with {process.returncode}: {log.read()[-1000:]}")
     lines = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     results = {Path(line["input"]["path"]).name: line for line in lines}
-    return Scan(seconds, results)
+    return Scan(seconds, results, _children() - before)
+
+
+def _children() -> float:
+    """Processor time of all that was started here and has ended."""
+    used = os.times()
+    return used.children_user + used.children_system
 
 
 def _lines(path: Path) -> int:
@@ -141,6 +150,7 @@ class Load:
         faults: what must not happen, for a person.
         results: lines of the batch's results.
         database: rows at the end.
+        cpu: seconds of processor time by kind of process; `clients` is this one.
         seconds: from the first upload to the end of the last analysis.
         said: last words of the service, for a person.
     """
@@ -153,6 +163,7 @@ class Load:
     missing: int = -1
     database: list[dict[str, Any]] = field(default_factory=list)
     memory: dict[str, Any] = field(default_factory=dict)
+    cpu: dict[str, float] = field(default_factory=dict)
     sent_bytes: int = 0
     seconds: float = 0.0
     exit_code: int | None = None
@@ -169,8 +180,11 @@ def run_load(root: Path, inputs: Sequence[Path], given: Any) -> Load:
         warm_up(service.port, inputs, given)
         batch = json.loads(ask(service.port, "POST", "/v1/batches").body)["id"]
         clients = Clients(service.port, batch, load, time.monotonic() + given.most_seconds)
+        before, mine = service.cpu(), time.process_time()
         with Memory(service) as memory:
             clients.run(inputs, given.clients)
+        load.cpu = {kind: t - before.get(kind, 0.0) for kind, t in service.cpu().items()}
+        load.cpu["clients"] = time.process_time() - mine
         load.memory = memory.summary()
         answer = ask(service.port, "GET", f"/v1/batches/{batch}/results.jsonl")
         load.results = [json.loads(line) for line in answer.body.splitlines()]
@@ -342,6 +356,8 @@ def summary(
         "throughput": {
             "service_seconds": load.seconds,
             "scan_start_seconds": start,
+            "service_cpu_seconds": load.cpu,
+            "scan_cpu_seconds": [one.cpu for one in scans],
             "service_files_per_s": count / load.seconds,
             **dict(zip(("against_scan_before", "against_scan_after"), each, strict=True)),
         },

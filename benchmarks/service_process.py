@@ -24,6 +24,7 @@ MARK = "UNMASK_BENCHMARK_RUN"
 """Variable of the environment that a service hands down: a process stays known by it, whoever its
 parent is by now."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
+TICKS = os.sysconf("SC_CLK_TCK")
 MIB = 2**20
 READY_S = 180.0
 STOP_S = 40.0
@@ -39,6 +40,7 @@ class Process:
         started: in clock ticks since the boot; tells it from a later one with the same number.
         kind: service, worker or decoder.
         resident: bytes.
+        cpu: seconds of processor time so far.
     """
 
     pid: int
@@ -46,6 +48,7 @@ class Process:
     parent: int
     kind: str
     resident: int
+    cpu: float
 
 
 class Service:
@@ -126,6 +129,13 @@ class Service:
         mark = f"{MARK}={self._mark}".encode()
         found = (_look(int(name), mark) for name in os.listdir("/proc") if name.isdigit())
         return [process for process in found if process is not None]
+
+    def cpu(self) -> dict[str, float]:
+        """Seconds of processor time that its running processes have taken, by kind."""
+        taken: dict[str, float] = {}
+        for process in self.processes():
+            taken[process.kind] = taken.get(process.kind, 0.0) + process.cpu
+        return taken
 
     def await_ready(self, seconds: float = READY_S) -> float:
         """Wait until a worker is there; the seconds that took.
@@ -212,7 +222,8 @@ def _look(pid: int, mark: bytes) -> Process | None:
     if fields[0] in "ZX" or not command:
         return None
     kind = next((name for part, name in KINDS.items() if part in command), "service")
-    return Process(pid, int(fields[19]), int(fields[1]), kind, resident)
+    cpu = (int(fields[11]) + int(fields[12])) / TICKS
+    return Process(pid, int(fields[19]), int(fields[1]), kind, resident, cpu)
 
 
 if __name__ == "__main__":

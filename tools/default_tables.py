@@ -104,14 +104,14 @@ def unfamiliar(split: str = "test") -> str:
 
 
 def longer() -> str:
-    """The default after its first run, and after the second: families that it was trained on."""
+    """The network after each run, and with the head on frozen features: families trained on."""
     runs = [
         results(name)["results"]["splits"]["test"]["in_family"]
-        for name in ("default_first", "default_model")
+        for name in ("default_first", "default_second", "default_model")
     ]
-    head = ["family", "AUC, first run", "found", "AUC, both runs", "found"]
+    head = ["family", "AUC, first run", "found", "both runs", "found", "the default", "found"]
     rows = []
-    for family in runs[1]:
+    for family in runs[-1]:
         cells = [f"`{family}`"]
         for run in runs:
             cells += [with_interval(run[family]), f"{100 * run[family]['tpr_at_1pct_fpr']:.0f}%"]
@@ -128,6 +128,29 @@ def second_run() -> str:
         for name, told in names.items()
     ]
     return table(["weights", "mean AUC", "StyleGAN"], rows)
+
+
+def shares() -> str:
+    """Validation AUC by what the head on frozen features counts beside the network."""
+    found = results("shares")["results"]
+    left_out, trained = found["left_out"], found["trained_on"]
+    columns = list(left_out["mean"])
+    rows = [
+        [
+            f"`{family}`, left out",
+            *(f"{row[share]['auc']:.3f}" for share in columns),
+        ]
+        for family, row in left_out["families"].items()
+    ]
+    for told, part in (("left out", left_out), ("trained on", trained)):
+        rows += [
+            [f"mean, {told}", *(f"{part['mean'][s]['mean_auc']:.3f}" for s in columns)],
+            [
+                f"mean found, {told}",
+                *(f"{100 * part['mean'][s]['mean_tpr']:.0f}%" for s in columns),
+            ],
+        ]
+    return table(["share of the head", *columns], rows)
 
 
 def pretrained() -> str:
