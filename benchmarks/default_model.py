@@ -293,7 +293,11 @@ class Parts(NamedTuple):
     def _of_fold(self, part: Path, fold: Path) -> TrainConfig:
         """A part of the default model, on the families of a fold."""
         config, trained = load_config(part), load_config(fold)
-        data = config.data.model_copy(update={"families": trained.data.families})
+        families = trained.data.families
+        # as often as in the default, whichever family is drawn most
+        draws = config.data.draws * max(families.values()) / max(config.data.families.values())
+        changed = {"families": families, "draws": max(1, round(draws))}
+        data = config.data.model_copy(update=changed)
         return config.model_copy(
             update={
                 "name": f"{trained.name}-{part.stem}",
