@@ -39,10 +39,12 @@ def test_an_empty_box_overlaps_nothing() -> None:
 
 @pytest.mark.parametrize("over", ["union", "smaller"])
 @pytest.mark.parametrize("seed", range(5))
-def test_suppression_is_the_greedy_one(seed: int, over: str) -> None:
-    boxes, scores = some_boxes(seed, 30), np.random.default_rng(seed).random(30)
+@pytest.mark.parametrize("count", [30, 3 * bx.BLOCK + 5])
+def test_suppression_is_the_greedy_one(seed: int, over: str, count: int) -> None:
+    boxes = some_boxes(seed, count)
+    scores = np.random.default_rng(seed).integers(0, count, count) / count  # some are alike
     expected: list[int] = []
-    for i in sorted(range(30), key=lambda i: -scores[i]):
+    for i in sorted(range(count), key=lambda i: -scores[i]):
         if all(bx.overlap(boxes[i], boxes[k][None], over=over)[0] <= 0.3 for k in expected):
             expected.append(i)
     assert bx.suppress(boxes, scores, 0.3, over=over).tolist() == expected
