@@ -229,6 +229,15 @@ def is_default(config: Path) -> bool:
     return config.resolve() == DEFAULT.resolve()
 
 
+def made(path: Path, config: TrainConfig) -> bool:
+    """Whether the weights are there, and of the configured network."""
+    if not path.is_file():
+        return False
+    if (found := read_card(path).architecture) != config.model:
+        raise SystemExit(f"{path} is a network {found}, not {config.model}: delete {path.parent}.")
+    return True
+
+
 class Parts(NamedTuple):
     """Weights by configuration, made now unless they are there.
 
@@ -247,7 +256,7 @@ class Parts(NamedTuple):
         """By `unmask train`."""
         out = self.runs / config.stem
         path = out / f"{load_config(config).name}.safetensors"
-        if path.is_file():
+        if made(path, load_config(config)):
             return path
         start = self.trained(FIRST) if config == SECOND else None
         return train(
@@ -264,7 +273,7 @@ class Parts(NamedTuple):
         """By `unmask fuse`."""
         out = self.runs / DEFAULT.stem
         path = out / f"{load_config(DEFAULT).name}.safetensors"
-        if path.is_file():
+        if made(path, load_config(DEFAULT)):
             return path
         members = [self.trained(SECOND), self.trained(PROBE)]
         return fuse(DEFAULT, members, out=out, index=self.index, fakes=self.fakes)
@@ -274,7 +283,7 @@ class Parts(NamedTuple):
         config = self._of_fold(PROBE, fold)
         out = self.runs / config.name
         path = out / f"{config.name}.safetensors"
-        if path.is_file():
+        if made(path, config):
             return path
         cache = self.runs / "cache"
         return train_on(config, crops, out=out, cache=cache, command=command(), resume=True)
@@ -284,7 +293,7 @@ class Parts(NamedTuple):
         config = self._of_fold(DEFAULT, fold)
         out = self.runs / config.name
         path = out / f"{config.name}.safetensors"
-        if path.is_file():
+        if made(path, config):
             return path
         members = [Member(*load_checkpoint(one))
                    for one in (self.trained(fold), self.head_without(fold, crops))]  # fmt: skip

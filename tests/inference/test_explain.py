@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from unmask.inference.detector import EVIDENCE_PER_FACE, Detector
 from unmask.inference.explain import grad_cam, heatmap, residual_picture
+from unmask.models.checkpoint import predict
+from unmask.models.efficientnet_lite import fold_norms
 from unmask.models.lae import LAE, LAEConfig
 from unmask.models.registry import MODELS
 from unmask.models.rich import RichConfig, RichNet
@@ -141,6 +143,25 @@ def test_every_small_network_gives_a_heatmap(name: str) -> None:
     assert heat.max() in (0.0, 1.0)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     np.testing.assert_array_equal(heat, heatmap(model, crop, MODELS[name].input))
+
+
+@pytest.mark.parametrize("name", ["airl_lite0", "probe"])
+def test_folding_leaves_heatmap_and_scores(name: str) -> None:
+    torch.manual_seed(1)
+    model = MODELS[name].create()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # as after training: nothing is 0 or 1
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
+    model.eval()
+    crop = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    spec = MODELS[name].input
+    inputs = to_tensors([to_views(crop, spec)], spec)
+    before, seen = heatmap(model, crop, spec), predict(model, inputs)
+    fold_norms(model)
+    np.testing.assert_allclose(heatmap(model, crop, spec), before, atol=1e-3)
+    for value, known in zip(predict(model, inputs), seen, strict=True):
+        np.testing.assert_allclose(value, known, rtol=1e-3, atol=1e-4)
 
 
 def test_rich_statistics_have_their_own_attribution() -> None:

@@ -17,13 +17,17 @@ from unmask.data.items import read_items
 from unmask.data.scoring import scoring_sets
 from unmask.errors import ConfigError
 from unmask.inference.detector import Detector
-from unmask.models.checkpoint import Card, load_checkpoint, save_checkpoint
+from unmask.models.checkpoint import Card, load_checkpoint, predict, save_checkpoint
+from unmask.models.ensemble import Ensemble
 from unmask.models.registry import MODELS
+from unmask.training.card import families_of
 from unmask.training.fuse import fuse, on_one_scale
 from unmask.training.module import score_sets
 from unmask.training.run import train
+from unmask.transforms.preprocess import to_tensors, to_views
 
-FAMILIES = {"self_blend": 1, "blurrer": 1}
+FAMILIES = {"self_blend": 1, "blurrer": 1, "reupsample": 1}
+"""The last is one that no member was trained on."""
 SIDE = {"native_size": 96, "native_limit": 1.4}
 OPTIM = {"epochs": 1, "batch_size": 4, "learning_rate": 1e-3}
 PARTS: dict[str, dict[str, Any]] = {
@@ -92,16 +96,46 @@ def test_the_card_says_what_it_is_made_of(fused: Path, members: list[Path]) -> N
     assert [one["weights_sha256"] for one in told] == [one.weights_sha256 for one in cards]
     assert [one["training"] for one in told] == [one.training for one in cards]
     assert [one["share"] for one in told] == [1, 1]
-    assert "optim" not in card.training["configuration"]
+    assert [one["families"] for one in told] == [["blurrer"], ["self_blend"]]
+    assert list(card.training["configuration"]) == ["data"]
     assert card.training["command"].endswith(
         "--member tiny-frequency.safetensors --member tiny-rich.safetensors"
     )
     families = card.metrics["families"]
-    assert {name for name, entry in families.items() if entry["trained_on"]} == set(FAMILIES)
+    assert set(families) >= set(FAMILIES)
+    known = {name for name, entry in families.items() if entry["trained_on"]}
+    assert known == {"blurrer", "self_blend"}
+    assert families_of(card) == known
 
 
-def test_it_scans(fused: Path, index: Path) -> None:
-    assert Detector.from_pretrained(fused).scan(index.parent / "000.png").status == "scored"
+def test_it_scans_as_it_was_measured(fused: Path, runs: Path, index: Path) -> None:
+    result = Detector.from_pretrained(fused).scan(index.parent / "000.png")
+    assert result.status == "scored"
+    model, card = load_checkpoint(fused)
+    (crop,) = [
+        i for i, item in enumerate(prepare_crops(read_items(index), runs / "cache").items)
+        if item.path.name == "000.png"
+    ]  # fmt: skip
+    picture = prepare_crops(read_items(index), runs / "cache").image(crop)
+    logit, _ = predict(model, to_tensors([to_views(picture, card.input)], card.input))
+    assert result.score == pytest.approx(1 / (1 + np.exp(-logit[0])), abs=1e-4)
+
+
+def test_members_may_be_ensembles(
+    fused: Path, members: list[Path], runs: Path, index: Path
+) -> None:
+    nested = fuse(
+        written(runs, {**WHOLE, "name": "nested"}),
+        [fused, members[0]],
+        out=runs / "nested",
+        shares=[3.0, 1.0],
+        index=index,
+    )
+    model, card = load_checkpoint(nested)
+    assert families_of(card) == {"blurrer", "self_blend"}
+    assert card.training["command"].endswith("--share 3 --share 1")
+    assert isinstance(model, Ensemble)
+    assert isinstance(model.members[0], Ensemble)
 
 
 def test_shares_count() -> None:
@@ -124,20 +158,44 @@ def test_what_cannot_be_fused_is_refused(
             fuse(config, paths, out=tmp_path / "out", index=index, **options)
         assert not (tmp_path / "out").exists()
 
-    refused(whole, members[:1], "An ensemble of 1 network")
-    refused(whole, members, "1 shares for 2 members", shares=[1.0])
-    refused(whole, members, "positive --share", shares=[1.0, 0.0])
-    other = runs / "tiny-rich.yaml"
-    refused(other, members, "unmask train")
+    refused(whole, members[:1], "An ensemble needs different networks")
+    refused(whole, [members[0], members[0]], "tiny-frequency, tiny-frequency")
+    refused(whole, members, "shares 1 are not", shares=[1.0])
+    refused(whole, members, "shares 1, 0 are not", shares=[1.0, 0.0])
+    refused(whole, members, "shares nan, 1 are not", shares=[float("nan"), 1.0])
+    refused(runs / "tiny-rich.yaml", members, "unmask train")
+    odd = written(tmp_path, {**WHOLE, "name": "odd", "start": "earlier.safetensors"})
+    refused(odd, members, "start is for networks")
+    lacking = {**WHOLE, "name": "lacking", "data": {"families": {"nobody": 1}}}
+    refused(written(tmp_path, lacking), members, "no validation fakes of nobody")
     card = load_checkpoint(members[0])[1]
-    narrow = card.input.model_copy(update={"native_size": 64})
     torch.manual_seed(0)
-    save_checkpoint(
-        tmp_path / "narrow.safetensors",
-        MODELS["meso4"].create(),
-        Card(name="narrow", architecture="meso4", config={}, input=narrow),
+    narrow = Card(
+        name="narrow",
+        architecture="meso4",
+        config={},
+        input=card.input.model_copy(update={"native_size": 64}),
+        licence="theirs",
     )
-    refused(whole, [members[0], tmp_path / "narrow.safetensors"], "different pictures")
+    save_checkpoint(tmp_path / "narrow.safetensors", MODELS["meso4"].create(), narrow)
+    other = [members[0], tmp_path / "narrow.safetensors"]
+    refused(whole, other, r"a licence \(theirs\)")
+    licensed = written(tmp_path, {**WHOLE, "name": "licensed", "licence": "theirs"})
+    refused(licensed, other, "narrow and tiny-frequency look at different pictures")
+    itself = written(tmp_path, {**WHOLE, "name": members[0].stem})
+    with pytest.raises(ConfigError, match="is a member"):
+        fuse(itself, members, out=members[0].parent, index=index)
+
+
+def test_a_member_that_says_one_thing_only_is_refused(
+    members: list[Path], runs: Path, index: Path
+) -> None:
+    network, card = load_checkpoint(members[0])
+    torch.nn.init.zeros_(network.logit.weight)  # type: ignore[union-attr, arg-type]
+    silent = runs / "silent.safetensors"
+    save_checkpoint(silent, network, card.model_copy(update={"name": "silent"}))
+    with pytest.raises(ConfigError, match="silent gives all reals one score"):
+        fuse(runs / "whole.yaml", [members[0], silent], out=runs / "none", index=index)
 
 
 def test_an_ensemble_is_not_trained(index: Path, tmp_path: Path) -> None:

@@ -10,8 +10,12 @@ import torch
 
 from unmask.models.crew import Crew
 from unmask.models.probe import ProbeConfig, ProbeNet
+from unmask.models.registry import MODELS
 from unmask.models.rich import RichNet
+from unmask.training import feeds
+from unmask.training.config import TrainConfig
 from unmask.training.statistics import Remembered, StatisticsPairs, measured
+from unmask.transforms.preprocess import InputSpec
 
 
 def pixels(seed: int) -> torch.Tensor:
@@ -84,3 +88,24 @@ def test_pairs_are_joined_from_their_parts_in_order() -> None:
     whole = np.concatenate([np.concatenate(parts, axis=2) for parts in draws]).reshape(-1, 5)
     np.testing.assert_allclose(mean, whole.astype(np.float32).mean(0), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(deviation, whole.astype(np.float32).std(0, ddof=1), rtol=1e-3)
+
+
+def test_they_are_of_the_training_window_and_the_stored_weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    model = ProbeNet()
+    seen: list[InputSpec] = []
+
+    def drawn(net: ProbeNet, crops: object, spec: InputSpec, *_: object, **__: object) -> object:
+        assert all(torch.equal(p, p.half().float()) for p in net.statistics.parameters())
+        seen.append(spec)
+        return StatisticsPairs([[np.random.default_rng(0).random((8, 2, 5), np.float32)]])
+
+    monkeypatch.setattr(feeds, "training_statistics", drawn)
+    monkeypatch.setattr(feeds, "fixed_scorer", lambda *_: None)
+    monkeypatch.setattr(model, "standardise_to", lambda *_: None)
+    config = TrainConfig.model_validate({"name": "a", "model": "probe", "data": {"window": 96}})
+    _, _, window = feeds.feeds(model, None, MODELS["probe"], config, tmp_path, [], print)  # type: ignore[arg-type]
+    assert [spec.native_size for spec in seen] == [96]
+    assert window == seen[0]

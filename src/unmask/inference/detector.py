@@ -53,7 +53,7 @@ class Detector:
     """Judges faces. Built once, used for many inputs.
 
     Args:
-        model: network in eval mode.
+        model: a network that only scores from now on: see `fold_norms`.
         card: its card, with a decision.
         settings: how inputs are sampled and scored.
         device: as torch names it.

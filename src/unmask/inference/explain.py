@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unmask.models.checkpoint import Decision
+from unmask.models.ensemble import Ensemble
 from unmask.models.lae import LAE
 from unmask.models.rich import RichNet
 from unmask.transforms.dct import BlockDCT, log_bands, luma
@@ -92,7 +93,10 @@ def heatmap(model: nn.Module, crop: UInt8Image, spec: InputSpec) -> FloatArray:
     configured, of both halves or of the fake one), else Grad-CAM.
     Scaled to its own maximum, so it says where, not how much. All zero when nothing in the crop
     speaks for a forgery, and outside the window that the network saw.
+    Of an ensemble it is the first member's.
     """
+    while isinstance(model, Ensemble):
+        model = model.members[0]
     side = crop.shape[0]
     device = next(model.parameters()).device
     inputs = {k: v.to(device) for k, v in to_tensors([to_views(crop, spec)], spec).items()}

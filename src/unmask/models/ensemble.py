@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from unmask.errors import ShapeError
 from unmask.models.output import ModelOutput
 
 
@@ -30,19 +31,18 @@ class EnsembleConfig(BaseModel):
     """Which networks there are.
 
     Attributes:
-        members: the first is the one that heatmaps are of.
+        members: the first is the one that heatmaps and the embedding are of.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    members: tuple[MemberConfig, ...] = (
-        MemberConfig(architecture="airl_lite0"),
-        MemberConfig(architecture="probe"),
+    members: tuple[MemberConfig, ...] = Field(
+        (MemberConfig(architecture="airl_lite0"), MemberConfig(architecture="probe")), min_length=1
     )
 
 
 class Ensemble(nn.Module):
-    """A weighted sum of its members' logits; side by side their embeddings.
+    """A weighted sum of its members' logits, and the first one's embedding.
 
     Args:
         config: kept in the checkpoint.
@@ -50,8 +50,7 @@ class Ensemble(nn.Module):
 
     Shape:
         `rgb` (N, 3, s, s) normalised and `native` (N, 3, n, n) in [0, 255], as every member takes
-        them -> `ModelOutput`. The embedding is of unit length, each member's part as long as the
-        others'.
+        them -> `ModelOutput`.
     """
 
     weight: Tensor
@@ -66,18 +65,25 @@ class Ensemble(nn.Module):
         self.register_buffer("bias", torch.zeros(()))
 
     def weigh(self, weight: Sequence[float], bias: float) -> None:
-        """Set what each member's logit counts, and what is added to their sum."""
+        """Set what each member's logit counts, and what is added to their sum.
+
+        Raises:
+            ShapeError: not one weight for each member.
+        """
+        if len(weight) != len(self.members):
+            raise ShapeError(f"{len(weight)} weights for {len(self.members)} members.")
         self.weight.copy_(torch.tensor(weight))
         self.bias.fill_(bias)
 
     def forward(self, rgb: Tensor, native: Tensor) -> ModelOutput:
         found = [member(rgb, native) for member in self.members]
         logits = torch.stack([one.logit.float() for one in found], dim=1)
-        embedding = torch.cat([one.embedding for one in found], dim=1)
-        return ModelOutput(logits @ self.weight + self.bias, embedding / len(found) ** 0.5)
+        # no product of matrices, which autocast would round
+        logit = (logits * self.weight).sum(dim=1) + self.bias
+        return ModelOutput(logit, found[0].embedding)
 
     @property
     def cam_layer(self) -> tuple[nn.Module, Literal["rgb", "native"]]:
-        """The first member's, for Grad-CAM: its gradient is the first member's alone."""
-        found: tuple[nn.Module, Literal["rgb", "native"]] = self.members[0].cam_layer  # type: ignore[assignment]  # the registry's networks have one
+        """The first member's, where it has one."""
+        found: tuple[nn.Module, Literal["rgb", "native"]] = self.members[0].cam_layer  # type: ignore[assignment]  # a property, for nn.Module a tensor
         return found

@@ -349,6 +349,7 @@ _ENSEMBLE = ModelSpec(
     "Lakshminarayanan et al. 2017, Simple and scalable predictive uncertainty estimation using "
     "deep ensembles",
     build=_ensemble,
+    auxiliary=("members.1.projection.",),
 )
 
 _SPECS = (*_AIRL, *_RIVALS, *_LEAN, _TRACE, _LAE, _ENSEMBLE)

@@ -48,7 +48,9 @@ def started_from(config: TrainConfig) -> dict[str, Any] | None:
 
 
 def families_of(card: Card) -> set[str]:
-    """Families that weights were trained on, or the weights that they began from."""
+    """Families that weights were trained on, or those they began from or are put together of."""
+    if "members" in card.training:
+        return {family for one in card.training["members"] for family in one["families"]}
     families = card.training.get("configuration", {}).get("data", {}).get("families", {})
     before = (card.training.get("started_from") or {}).get("families", [])
     return {*families, *before}

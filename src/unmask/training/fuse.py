@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,16 +17,20 @@ from unmask.data.crops import Crops
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import Card, load_checkpoint, save_checkpoint
 from unmask.models.ensemble import Ensemble, EnsembleConfig, MemberConfig
-from unmask.models.registry import model_spec
+from unmask.models.registry import View, model_spec
 from unmask.training.card import facts, families_of, measured
 from unmask.training.config import TrainConfig, load_config, with_overrides
 from unmask.training.decision import fit_decision_on
 from unmask.training.feeds import scored_sets
-from unmask.training.module import embed_sets
+from unmask.training.module import embed_sets, score_sets
+from unmask.training.network import as_stored
 from unmask.training.run import load_crops
 from unmask.transforms.preprocess import InputSpec
 
 ENSEMBLE = "ensemble"
+DATA = ("families", "forged", "beside", "sources")
+"""What of a configuration's data says what is validated on."""
+UNSPECIFIED = Card.model_fields["licence"].default
 
 
 class Member(NamedTuple):
@@ -47,8 +52,8 @@ def fuse(
     """Put trained weights together, and fit thresholds on the validation split.
 
     Args:
-        config_path: YAML with `model: ensemble`, see `config.TrainConfig`. Of its `data` the index,
-            the families, `forged` and `beside` count: they say what is validated on.
+        config_path: YAML with `model: ensemble`, see `config.TrainConfig`. Of its `data` only what
+            says what is validated on counts: `DATA`, and the index.
         members: weights files. Heatmaps are of the first, and the logit is on its scale.
         out: folder for `NAME.safetensors` and its card; face crops are kept in `cache` beside it.
         shares: what each member counts, alike without.
@@ -59,20 +64,24 @@ def fuse(
         Path of the weights.
 
     Raises:
-        ConfigError: another network than an ensemble, fewer than two members, or members that do
-            not look at the same pictures.
+        ConfigError: another network than an ensemble, settings that only training has, fewer than
+            two members, members that do not look at the same pictures, no fakes of a family, or no
+            licence for weights that have one.
         CheckpointError: a member cannot be read.
         DatasetError: the index cannot be used.
     """
     config = with_overrides(load_config(config_path), index=index)
-    if config.model != ENSEMBLE:
+    _check_config(config, config_path)
+    target = out / f"{config.name}.safetensors"
+    if target.resolve() in [path.resolve() for path in members]:
         raise ConfigError(
-            f"{config_path} is of a network {config.model}.",
-            f"Set model: {ENSEMBLE}, or train it with `unmask train`.",
+            f"{target} is a member, and would be replaced.", "Choose another --out, or name."
         )
     loaded = [Member(*load_checkpoint(path)) for path in members]
-    each = _shares(shares, loaded)
-    common_input([one.card for one in loaded])  # before faces are looked for
+    cards = [one.card for one in loaded]
+    each = _shares(shares, cards)
+    _check_licence(config, cards)
+    common_input(cards)  # before faces are looked for
     command = f"unmask fuse {config_path} --index INDEX.csv"
     command += "".join(f" --fakes {generator}=INDEX.csv" for generator in fakes or {})
     command += "".join(f" --member {path.name}" for path in members)
@@ -95,29 +104,34 @@ def fuse_on(
 
     Args:
         config: its `model` and index are not looked at.
-        members, shares: at least two, as many of each.
+        members, shares: at least two, as many of each. The members' parameters are rounded as they
+            are stored.
         crops: items of the split val; others are not used.
         out: folder for the weights.
         command: what the card says they were made with.
 
     Raises:
-        ConfigError: the members do not look at the same pictures.
+        ConfigError: the members do not look at the same pictures, a family has no validation fakes,
+            or a member gives all reals one score.
     """
     started = time.perf_counter()
     cards = [one.card for one in members]
     spec = replace(model_spec(ENSEMBLE), input=common_input(cards))
-    architecture = EnsembleConfig(
-        members=tuple(MemberConfig(architecture=c.architecture, config=c.config) for c in cards)
-    )
+    architecture = EnsembleConfig(members=tuple(_described(one) for one in members))
     sets = scored_sets(crops, spec, config, decide=True)
-    reals = [item for item in sets if item.name == "real"]
-    alone = [embed_sets(one.network, reals, spec.input)[0]["real"][0] for one in members]
+    _check_families(config, [item.name for item in sets])
     model = Ensemble(architecture, [one.network for one in members])
+    as_stored(model)
+    reals = [item for item in sets if item.name == "real"]
+    alone = [score_sets(one.network, reals, spec.input)["real"][0] for one in members]
+    _check_spread(cards, alone)
     model.weigh(*on_one_scale(alone, shares))
     scores, embeddings = embed_sets(model, sets, spec.input)
+    learned = not model_spec(cards[0].architecture).fixed  # the embedding is the first member's
     known = set().union(*map(families_of, cards))
     told = facts(config, crops, command, time.perf_counter() - started)
-    del told["configuration"]["optim"]  # nothing was optimised
+    data = told["configuration"]["data"]
+    told["configuration"] = {"data": {name: data[name] for name in DATA}}  # nothing else had a say
     told["members"] = [_told(*pair) for pair in zip(cards, shares, strict=True)]
     card = Card(
         name=config.name,
@@ -129,7 +143,7 @@ def fuse_on(
         limitations=config.limitations,
         training=told,
         metrics=measured(scores, config, known),
-        decision=fit_decision_on(scores, config.data.families, embeddings),
+        decision=fit_decision_on(scores, config.data.families, embeddings if learned else None),
     )
     path = out / f"{config.name}.safetensors"
     save_checkpoint(path, model, card, half=True)
@@ -144,11 +158,10 @@ def on_one_scale(
     Each member's logits get mean and deviation of the first member's before they are averaged.
 
     Args:
-        logits: each member's of the validation reals, (N,).
+        logits: each member's of the validation reals, (N,); they differ.
         shares: what each counts, positive.
 
-    >>> weights, bias = on_one_scale([np.array([-1.0, 1.0]), np.array([2.0, 6.0])], [1, 1])
-    >>> weights, bias
+    >>> on_one_scale([np.array([-1.0, 1.0]), np.array([2.0, 6.0])], [1, 1])
     ([0.5, 0.25], -1.0)
     """
     whole, spread = sum(shares), np.std(logits[0])
@@ -160,40 +173,96 @@ def on_one_scale(
     return weights, float(np.mean(logits[0]) - away)
 
 
+def _check_spread(cards: Sequence[Card], logits: Sequence[NDArray[np.float64]]) -> None:
+    for card, mine in zip(cards, logits, strict=True):
+        if not 0 < np.std(mine) < np.inf:
+            raise ConfigError(
+                f"{card.name} gives all reals one score, or some that are no numbers.",
+                "Leave it out, or train it again.",
+            )
+
+
 def common_input(cards: Sequence[Card]) -> InputSpec:
     """What all members take.
 
     Raises:
-        ConfigError: their pictures differ in size, or in a normalisation that two of them look at.
+        ConfigError: their pictures differ in what two of them look at.
     """
-    first = cards[0]
-    chosen = next((c for c in cards if "rgb" in model_spec(c.architecture).views), first).input
+    # what one of them sees in RGB is the others', where they do not look at it
+    first = next((card for card in cards if "rgb" in _views(card)), cards[0])
+    idle = {name: getattr(first.input, name) for name in ("rgb_size", "mean", "std")}
     for card in cards:
         wanted = card.input
-        if "rgb" not in model_spec(card.architecture).views:  # then its normalisation is idle
-            wanted = wanted.model_copy(update={"mean": chosen.mean, "std": chosen.std})
-        if wanted != chosen:
+        if "rgb" not in _views(card):
+            wanted = wanted.model_copy(update=idle)
+        if wanted != first.input:
             raise ConfigError(
-                f"{first.name} and {card.name} look at different pictures: {chosen.model_dump()} "
-                f"and {wanted.model_dump()}.",
-                "Train them with the same data.native_size, data.native_limit and data.side.",
+                f"{first.name} and {card.name} look at different pictures: "
+                f"{first.input.model_dump()} and {wanted.model_dump()}.",
+                "Members must share data.native_size, data.native_limit and data.side, and in RGB "
+                "the normalisation of their networks.",
             )
-    return chosen
+    return first.input
 
 
-def _shares(shares: Sequence[float] | None, members: Sequence[Member]) -> list[float]:
-    if len(members) < 2:
+def _views(card: Card) -> tuple[View, ...]:
+    return model_spec(card.architecture).views
+
+
+def _check_config(config: TrainConfig, path: Path) -> None:
+    if config.model != ENSEMBLE:
         raise ConfigError(
-            f"An ensemble of {len(members)} network is none.", "Give --member twice or more."
+            f"{path} is of a network {config.model}.",
+            f"Set model: {ENSEMBLE}, or train it with `unmask train`.",
+        )
+    for name in ("model_options", "start", "backbone_weights", "pretrained"):
+        if getattr(config, name):
+            raise ConfigError(
+                f"{path}: {name} is for networks that are trained.",
+                "Leave it out: --member gives the networks.",
+            )
+
+
+def _check_families(config: TrainConfig, scored: Collection[str]) -> None:
+    if missing := sorted(set(config.data.families) - set(scored)):
+        raise ConfigError(
+            f"There are no validation fakes of {', '.join(missing)}.",
+            "Give their index with --fakes GENERATOR=INDEX, or leave them out of data.families.",
+        )
+
+
+def _check_licence(config: TrainConfig, cards: Sequence[Card]) -> None:
+    licences = sorted({card.licence for card in cards} - {UNSPECIFIED})
+    if config.licence == UNSPECIFIED and licences:
+        raise ConfigError(
+            f"The members have a licence ({'; '.join(licences)}), and the configuration none.",
+            "Set licence: to what holds for all of them.",
+        )
+
+
+def _shares(shares: Sequence[float] | None, cards: Sequence[Card]) -> list[float]:
+    if len({card.weights_sha256 for card in cards}) < max(2, len(cards)):
+        raise ConfigError(
+            f"An ensemble needs different networks; these are {', '.join(c.name for c in cards)}.",
+            "Give --member twice or more, each with other weights.",
         )
     if not shares:
-        return [1.0] * len(members)
-    if len(shares) != len(members) or min(shares) <= 0:
+        return [1.0] * len(cards)
+    if len(shares) != len(cards) or not all(0 < share < math.inf for share in shares):
         raise ConfigError(
-            f"{len(shares)} shares for {len(members)} members.",
-            "Give a positive --share for each --member, in the same order, or none.",
+            f"The shares {', '.join(f'{share:g}' for share in shares)} are not one positive number "
+            f"for each of {len(cards)} members.",
+            "Give --share as often as --member, in the same order, or not at all.",
         )
     return list(shares)
+
+
+def _described(member: Member) -> MemberConfig:
+    """The network as it was built: a card may leave out what is so by default."""
+    config: Any = member.network.config
+    return MemberConfig(
+        architecture=member.card.architecture, config=config.model_dump(mode="json")
+    )
 
 
 def _told(card: Card, share: float) -> dict[str, Any]:
@@ -201,5 +270,7 @@ def _told(card: Card, share: float) -> dict[str, Any]:
         "name": card.name,
         "weights_sha256": card.weights_sha256,
         "share": share,
+        "licence": card.licence,
+        "families": sorted(families_of(card)),
         "training": card.training,
     }

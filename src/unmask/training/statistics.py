@@ -188,7 +188,7 @@ class Remembered(nn.Module):
     Runs that differ in their heads alone score the same pictures; this is what they share.
 
     Args:
-        model: whose statistics.
+        model: whose statistics; on the processor.
         folder: where they are kept; may be deleted.
 
     Shape:

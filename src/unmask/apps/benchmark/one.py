@@ -131,7 +131,8 @@ def _run(job: Job) -> str:
             f"{weights} was trained with another configuration.",
             f"Delete {folder}, or choose another --work.",
         )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    fixed = isinstance(model, StatisticsNet)  # its statistics are measured on the processor
+    device = "cuda" if torch.cuda.is_available() and not fixed else "cpu"
     model = model.to(device)
     if isinstance(model, StatisticsNet):
         model.statistics = Remembered(model, job.work / "cache")

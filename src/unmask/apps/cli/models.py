@@ -108,6 +108,10 @@ def _describe(entry: dict[str, Any], indent: str = "") -> None:
         if isinstance(value, dict):
             click.echo(f"{indent}{key}:")
             _describe(value, indent + "  ")
+        elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+            for number, one in enumerate(value, 1):
+                click.echo(f"{indent}{key} {number}:")
+                _describe(one, indent + "  ")
         else:
             text = value if isinstance(value, str) else json.dumps(value)
             click.echo(f"{indent}{key}: {text}")
