@@ -48,6 +48,8 @@ FIRST = Path("configs/default_first.yaml")
 SECOND = Path("configs/default_second.yaml")
 """The run that goes on from the first."""
 PROBE = Path("configs/default_probe.yaml")
+SHARES = (0.625, 0.375)
+"""Of the second run and of the head on frozen features."""
 LEFT_OUT = Path("configs/left_out")
 PACKAGED = ROOT / "src/unmask/weights"
 LEAST = 20
@@ -276,7 +278,7 @@ class Parts(NamedTuple):
         if made(path, load_config(DEFAULT)):
             return path
         members = [self.trained(SECOND), self.trained(PROBE)]
-        return fuse(DEFAULT, members, out=out, index=self.index, fakes=self.fakes)
+        return fuse(DEFAULT, members, out=out, shares=SHARES, index=self.index, fakes=self.fakes)
 
     def head_without(self, fold: Path, crops: Crops) -> Path:
         """A head on frozen features that never saw the families that a fold lacks."""
@@ -297,16 +299,14 @@ class Parts(NamedTuple):
             return path
         members = [Member(*load_checkpoint(one))
                    for one in (self.trained(fold), self.head_without(fold, crops))]  # fmt: skip
-        return fuse_on(config, members, [1, 1], crops, out=out, command=command())
+        return fuse_on(config, members, SHARES, crops, out=out, command=command(), decide=False)
 
     def _of_fold(self, part: Path, fold: Path) -> TrainConfig:
         """A part of the default model, on the families of a fold."""
         config, trained = load_config(part), load_config(fold)
-        families = trained.data.families
-        # as often as in the default, whichever family is drawn most
-        draws = config.data.draws * max(families.values()) / max(config.data.families.values())
-        changed = {"families": families, "draws": max(1, round(draws))}
-        data = config.data.model_copy(update=changed)
+        families = {name: weight for name, weight in config.data.families.items()
+                    if name in trained.data.families}  # fmt: skip
+        data = config.data.model_copy(update={"families": families})
         return config.model_copy(
             update={
                 "name": f"{trained.name}-{part.stem}",

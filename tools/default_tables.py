@@ -9,9 +9,6 @@ from typing import Any
 from comparison_tables import table
 
 ROOT = Path(__file__).resolve().parent.parent
-DEFAULT, PERMISSIVE = "default_model", "permissive_model"
-PACKAGED = {DEFAULT: "unmask-default", PERMISSIVE: "unmask-permissive"}
-"""What was measured -> of which model."""
 
 
 def results(name: str) -> dict[str, Any]:
@@ -28,9 +25,9 @@ def percent(entry: dict[str, Any]) -> str:
     return f"{100 * entry['fpr']:.1f}% ({100 * low:.1f}–{100 * high:.1f}), {entry['n']} pictures"
 
 
-def ranking(split: str = "test", of: str = DEFAULT) -> str:
+def ranking(split: str = "test") -> str:
     """AUC and detection rate per family, seen and unseen."""
-    measured = results(of)["results"]["splits"][split]
+    measured = results("default_model")["results"]["splits"][split]
     trained, left_out = measured["in_family"], measured["left_out_family"]
     rows = []
     for family in dict.fromkeys([*trained, *left_out]):
@@ -48,9 +45,9 @@ def ranking_validation() -> str:
     return ranking("val")
 
 
-def false_alarms(split: str = "test", of: str = DEFAULT) -> str:
+def false_alarms(split: str = "test") -> str:
     """Share of reals flagged, as they are, under the controls and by source."""
-    flagged = results(of)["results"]["splits"][split]["reals_flagged"]
+    flagged = results("default_model")["results"]["splits"][split]["reals_flagged"]
     rows = [["all reals", percent(flagged["all"])]]
     rows += [
         [f"reals, {n.removeprefix('real/')}", percent(v)] for n, v in flagged["controls"].items()
@@ -63,9 +60,9 @@ def false_alarms_validation() -> str:
     return false_alarms("val")
 
 
-def worst_by_source(split: str = "test", of: str = DEFAULT) -> str:
+def worst_by_source(split: str = "test") -> str:
     """Share of each source's reals flagged, clean and under each control."""
-    flagged = results(of)["results"]["splits"][split]["reals_flagged"]
+    flagged = results("default_model")["results"]["splits"][split]["reals_flagged"]
     sources = list(flagged["by_source"])
     rows = [["as they are", *(percent(flagged["by_source"][s]) for s in sources)]]
     rows += [
@@ -86,9 +83,9 @@ def by_group(split: str = "test") -> str:
     return table(["", "group", "flagged (95% interval)"], rows)
 
 
-def source_control(split: str = "test", of: str = DEFAULT) -> str:
+def source_control(split: str = "test") -> str:
     """AUC of each source's reals as if they were fakes, against all other reals."""
-    found = results(of)["results"]["splits"][split]["source_against_source_auc"]
+    found = results("default_model")["results"]["splits"][split]["source_against_source_auc"]
     return table(
         ["reals of", "AUC against the others"], [[s, f"{v:.3f}"] for s, v in found.items()]
     )
@@ -134,26 +131,22 @@ def second_run() -> str:
 
 
 def shares() -> str:
-    """Validation AUC by what the head on frozen features counts beside the network."""
-    found = results("shares")["results"]
-    left_out, trained = found["left_out"], found["trained_on"]
+    """Validation AUC of the network, of heads on frozen features, and of their means."""
+    trial = json.loads((ROOT / "benchmarks/experiments/shares.json").read_text("utf-8"))
+    left_out, trained = trial["left_out"], trial["trained_on"]
     columns = list(left_out["mean"])
     rows = [
-        [
-            f"`{family}`, left out",
-            *(f"{row[share]['auc']:.3f}" for share in columns),
-        ]
+        [f"`{family}`, left out", *(f"{row[column]['auc']:.3f}" for column in columns)]
         for family, row in left_out["families"].items()
     ]
+    rows.append(
+        ["`stylegan`", *(f"{trained['families']['stylegan'][c]['auc']:.3f}" for c in columns)]
+    )
     for told, part in (("left out", left_out), ("trained on", trained)):
-        rows += [
-            [f"mean, {told}", *(f"{part['mean'][s]['mean_auc']:.3f}" for s in columns)],
-            [
-                f"mean found, {told}",
-                *(f"{100 * part['mean'][s]['mean_tpr']:.0f}%" for s in columns),
-            ],
-        ]
-    return table(["share of the head", *columns], rows)
+        means = [part["mean"][column] for column in columns]
+        rows.append([f"mean, {told}", *(f"{mean['auc']:.3f}" for mean in means)])
+        rows.append([f"found, {told}", *(f"{100 * mean['found']:.0f}%" for mean in means)])
+    return table(["AUC", *columns], rows)
 
 
 def pretrained() -> str:
@@ -210,10 +203,9 @@ def candidates() -> str:
     return table(head, rows)
 
 
-def items(of: str = DEFAULT) -> str:
-    """How many pictures of each source are in each split, from a packaged model's card."""
-    path = ROOT / "src/unmask/weights" / f"{PACKAGED[of]}.json"
-    card = json.loads(path.read_text("utf-8"))
+def items() -> str:
+    """How many pictures of each source are in each split, from the packaged model's card."""
+    card = json.loads((ROOT / "src/unmask/weights/unmask-default.json").read_text("utf-8"))
     counts = {tuple(key.split("/")): n for key, n in card["training"]["items"].items()}
     splits = ("train", "val", "test")
     rows = [

@@ -36,7 +36,6 @@ FILES = (
     "docs/generalisation.md",
     "docs/lae.md",
     "docs/model-card.md",
-    "docs/model-card-permissive.md",
     "docs/performance.md",
     "docs/service.md",
 )
@@ -290,16 +289,6 @@ MAKERS: dict[str, Callable[[], str]] = {
         service_kills,
         service_fuzz,
         service_load,
-    )
-}
-MAKERS |= {
-    f"permissive_{maker.__name__}": partial(maker, of=default_tables.PERMISSIVE)
-    for maker in (
-        default_tables.ranking,
-        default_tables.false_alarms,
-        default_tables.worst_by_source,
-        default_tables.source_control,
-        default_tables.items,
     )
 }
 MAKERS |= {

@@ -21,7 +21,8 @@ from unmask.models.checkpoint import Card, load_checkpoint, predict, save_checkp
 from unmask.models.ensemble import Ensemble
 from unmask.models.registry import MODELS
 from unmask.training.card import families_of
-from unmask.training.fuse import fuse, on_one_scale
+from unmask.training.config import load_config
+from unmask.training.fuse import Member, fuse, fuse_on, on_one_scale
 from unmask.training.module import score_sets
 from unmask.training.run import train
 from unmask.transforms.preprocess import to_tensors, to_views
@@ -119,6 +120,19 @@ def test_it_scans_as_it_was_measured(fused: Path, runs: Path, index: Path) -> No
     picture = prepare_crops(read_items(index), runs / "cache").image(crop)
     logit, _ = predict(model, to_tensors([to_views(picture, card.input)], card.input))
     assert result.score == pytest.approx(1 / (1 + np.exp(-logit[0])), abs=1e-4)
+
+
+def test_without_a_decision_the_weights_are_the_same(
+    fused: Path, members: list[Path], runs: Path, index: Path
+) -> None:
+    crops = prepare_crops(read_items(index), runs / "cache")
+    config = load_config(runs / "whole.yaml")
+    loaded = [Member(*load_checkpoint(path)) for path in members]
+    made = fuse_on(config, loaded, [1, 1], crops, out=runs / "bare", command="a", decide=False)
+    (bare, card), (whole, _) = load_checkpoint(made), load_checkpoint(fused)
+    assert card.decision is None
+    for name, tensor in bare.state_dict().items():
+        assert torch.equal(tensor, whole.state_dict()[name]), name
 
 
 def test_members_may_be_ensembles(

@@ -99,6 +99,7 @@ def fuse_on(
     *,
     out: Path,
     command: str,
+    decide: bool = True,
 ) -> Path:
     """`fuse` of networks and crops that are at hand.
 
@@ -109,6 +110,7 @@ def fuse_on(
         crops: items of the split val; others are not used.
         out: folder for the weights.
         command: what the card says they were made with.
+        decide: fit thresholds; without, the card has neither a decision nor measures.
 
     Raises:
         ConfigError: the members do not look at the same pictures, a family has no validation fakes,
@@ -118,16 +120,18 @@ def fuse_on(
     cards = [one.card for one in members]
     spec = replace(model_spec(ENSEMBLE), input=common_input(cards))
     architecture = EnsembleConfig(members=tuple(_described(one) for one in members))
-    sets = scored_sets(crops, spec, config, decide=True)
-    _check_families(config, [item.name for item in sets])
+    sets = scored_sets(crops, spec, config, decide)
+    if decide:
+        _check_families(config, [item.name for item in sets])
     model = Ensemble(architecture, [one.network for one in members])
     as_stored(model)
     reals = [item for item in sets if item.name == "real"]
     alone = [score_sets(one.network, reals, spec.input)["real"][0] for one in members]
     _check_spread(cards, alone)
     model.weigh(*on_one_scale(alone, shares))
-    scores, embeddings = embed_sets(model, sets, spec.input)
+    scores, embeddings = embed_sets(model, sets if decide else [], spec.input)
     learned = not model_spec(cards[0].architecture).fixed  # the embedding is the first member's
+    families = config.data.families
     known = set().union(*map(families_of, cards))
     told = facts(config, crops, command, time.perf_counter() - started)
     data = told["configuration"]["data"]
@@ -143,7 +147,9 @@ def fuse_on(
         limitations=config.limitations,
         training=told,
         metrics=measured(scores, config, known),
-        decision=fit_decision_on(scores, config.data.families, embeddings if learned else None),
+        decision=fit_decision_on(scores, families, embeddings if learned else None)
+        if decide
+        else None,
     )
     path = out / f"{config.name}.safetensors"
     save_checkpoint(path, model, card, half=True)
