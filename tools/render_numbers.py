@@ -55,7 +55,6 @@ BLOCK = re.compile(r"(<!-- (\w+): made by [^>]*-->\n).*?(<!-- end \2 -->)", re.D
 def speed() -> str:
     """What the timing benchmarks measured, one line each, with its command."""
     lines = [
-        *realtime_lines(),
         *pipeline_lines(),
         *dct_lines(),
         help_line(),
@@ -63,19 +62,6 @@ def speed() -> str:
         *training_lines(),
     ]
     return "".join(f"- {line}\n" for line in lines)
-
-
-def realtime_lines() -> list[str]:
-    measured = results("realtime")
-    found = measured["results"]
-    exact, fast = found["float32"], found["bfloat16_score_difference"]
-    return [
-        f"Stills ({found['pictures']} pictures of one face) are scanned at "
-        f"{spread(exact['faces_per_second'], 1)} faces per second, a 720p clip at "
-        f"{spread(exact['times_real_time'], 1)} times real time when 4 frames of each second are "
-        f"looked at ({found['model']}, on {measured['hardware']['cores']} processor cores). In "
-        f"bfloat16 scores differ by {fast['most']:.3f} at most. `{measured['command']}`"
-    ]
 
 
 def pipeline_lines() -> list[str]:

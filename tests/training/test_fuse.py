@@ -32,12 +32,12 @@ FAMILIES = {"self_blend": 1, "blurrer": 1, "reupsample": 1}
 SIDE = {"native_size": 96, "native_limit": 1.4}
 OPTIM = {"epochs": 1, "batch_size": 4, "learning_rate": 1e-3}
 PARTS: dict[str, dict[str, Any]] = {
-    "tiny-frequency": {
+    "part-frequency": {
         "model": "airl_small_frequency",
         "model_options": {"frequency_channels": [8, 8], "fused": 8, "projection": 8},
         "data": {**SIDE, "workers": 0, "families": {"blurrer": 1}},
     },
-    "tiny-rich": {
+    "part-rich": {
         "model": "rich",
         "model_options": {"fused": 8, "projection": 8},
         "data": {**SIDE, "draws": 1, "workers": 0, "families": {"self_blend": 1}},
@@ -100,7 +100,7 @@ def test_the_card_says_what_it_is_made_of(fused: Path, members: list[Path]) -> N
     assert [one["families"] for one in told] == [["blurrer"], ["self_blend"]]
     assert list(card.training["configuration"]) == ["data"]
     assert card.training["command"].endswith(
-        "--member tiny-frequency.safetensors --member tiny-rich.safetensors"
+        "--member part-frequency.safetensors --member part-rich.safetensors"
     )
     families = card.metrics["families"]
     assert set(families) >= set(FAMILIES)
@@ -173,11 +173,11 @@ def test_what_cannot_be_fused_is_refused(
         assert not (tmp_path / "out").exists()
 
     refused(whole, members[:1], "An ensemble needs different networks")
-    refused(whole, [members[0], members[0]], "tiny-frequency, tiny-frequency")
+    refused(whole, [members[0], members[0]], "part-frequency, part-frequency")
     refused(whole, members, "shares 1 are not", shares=[1.0])
     refused(whole, members, "shares 1, 0 are not", shares=[1.0, 0.0])
     refused(whole, members, "shares nan, 1 are not", shares=[float("nan"), 1.0])
-    refused(runs / "tiny-rich.yaml", members, "unmask train")
+    refused(runs / "part-rich.yaml", members, "unmask train")
     odd = written(tmp_path, {**WHOLE, "name": "odd", "start": "earlier.safetensors"})
     refused(odd, members, "start is for networks")
     lacking = {**WHOLE, "name": "lacking", "data": {"families": {"nobody": 1}}}
@@ -195,7 +195,7 @@ def test_what_cannot_be_fused_is_refused(
     other = [members[0], tmp_path / "narrow.safetensors"]
     refused(whole, other, r"a licence \(theirs\)")
     licensed = written(tmp_path, {**WHOLE, "name": "licensed", "licence": "theirs"})
-    refused(licensed, other, "narrow and tiny-frequency look at different pictures")
+    refused(licensed, other, "narrow and part-frequency look at different pictures")
     itself = written(tmp_path, {**WHOLE, "name": members[0].stem})
     with pytest.raises(ConfigError, match="is a member"):
         fuse(itself, members, out=members[0].parent, index=index)
