@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from unmask.apps.report import text
+from unmask.apps.report import numbers, text
 from unmask.apps.server.model import read_model_card
 from unmask.apps.server.web import words
 from unmask.results import Result
@@ -262,8 +262,8 @@ def test_model_page_tells_failures_rates_and_curve(open_page: Callable[..., Page
     page = open_page("/model")
     card = read_model_card("unmask-default")
     assert all(failure in page.text for failure in card["limitations"])
-    low, high = (f"{100 * share:.1f}" for share in card["decision"]["ci95"])
-    assert f"{100 * card['decision']['fpr_at_flag']:.1f}% (95% CI {low}–{high}%)" in page.text
+    rate = numbers.percent(card["decision"]["fpr_at_flag"])
+    assert f"{rate} (95% CI {numbers.percent_range(*card['decision']['ci95'])})" in page.text
     blend = card["metrics"]["splits"]["test"]["in_family"]["self_blend"]
     low, high = (f"{value:.3f}" for value in blend["ci95"])
     assert f"{blend['auc']:.3f} ({low}–{high})" in page.text
