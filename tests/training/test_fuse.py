@@ -97,6 +97,7 @@ def test_the_card_says_what_it_is_made_of(fused: Path, members: list[Path]) -> N
     assert [one["weights_sha256"] for one in told] == [one.weights_sha256 for one in cards]
     assert [one["training"] for one in told] == [one.training for one in cards]
     assert [one["share"] for one in told] == [1, 1]
+    assert card.summary == "a weighted mean of airl_small_frequency, rich"
     assert [one["families"] for one in told] == [["blurrer"], ["self_blend"]]
     assert list(card.training["configuration"]) == ["data"]
     assert card.training["command"].endswith(

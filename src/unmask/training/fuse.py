@@ -142,7 +142,7 @@ def fuse_on(
         architecture=ENSEMBLE,
         config=architecture.model_dump(mode="json"),
         input=spec.input,
-        summary=spec.summary,
+        summary=f"a weighted mean of {', '.join(card.architecture for card in cards)}",
         licence=config.licence,
         limitations=config.limitations,
         training=told,
