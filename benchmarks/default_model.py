@@ -231,13 +231,14 @@ def is_default(config: Path) -> bool:
     return config.resolve() == DEFAULT.resolve()
 
 
-def made(path: Path, config: TrainConfig) -> bool:
-    """Whether the weights are there, and of the configured network."""
+def kept(out: Path, config: TrainConfig) -> Path | None:
+    """A configuration's weights, where they are there already."""
+    path = out / f"{config.name}.safetensors"
     if not path.is_file():
-        return False
+        return None
     if (found := read_card(path).architecture) != config.model:
-        raise SystemExit(f"{path} is a network {found}, not {config.model}: delete {path.parent}.")
-    return True
+        raise SystemExit(f"{path} is a network {found}, not {config.model}: delete {out}.")
+    return path
 
 
 class Parts(NamedTuple):
@@ -257,9 +258,8 @@ class Parts(NamedTuple):
     def trained(self, config: Path) -> Path:
         """By `unmask train`."""
         out = self.runs / config.stem
-        path = out / f"{load_config(config).name}.safetensors"
-        if made(path, load_config(config)):
-            return path
+        if (found := kept(out, load_config(config))) is not None:
+            return found
         start = self.trained(FIRST) if config == SECOND else None
         return train(
             config,
@@ -274,9 +274,8 @@ class Parts(NamedTuple):
     def default(self) -> Path:
         """By `unmask fuse`."""
         out = self.runs / DEFAULT.stem
-        path = out / f"{load_config(DEFAULT).name}.safetensors"
-        if made(path, load_config(DEFAULT)):
-            return path
+        if (found := kept(out, load_config(DEFAULT))) is not None:
+            return found
         members = [self.trained(SECOND), self.trained(PROBE)]
         return fuse(DEFAULT, members, out=out, shares=SHARES, index=self.index, fakes=self.fakes)
 
@@ -284,9 +283,8 @@ class Parts(NamedTuple):
         """A head on frozen features that never saw the families that a fold lacks."""
         config = self._of_fold(PROBE, fold)
         out = self.runs / config.name
-        path = out / f"{config.name}.safetensors"
-        if made(path, config):
-            return path
+        if (found := kept(out, config)) is not None:
+            return found
         cache = self.runs / "cache"
         return train_on(config, crops, out=out, cache=cache, command=command(), resume=True)
 
@@ -294,9 +292,8 @@ class Parts(NamedTuple):
         """A network and a head on frozen features that never saw these families, fused."""
         config = self._of_fold(DEFAULT, fold)
         out = self.runs / config.name
-        path = out / f"{config.name}.safetensors"
-        if made(path, config):
-            return path
+        if (found := kept(out, config)) is not None:
+            return found
         members = [Member(*load_checkpoint(one))
                    for one in (self.trained(fold), self.head_without(fold, crops))]  # fmt: skip
         return fuse_on(config, members, SHARES, crops, out=out, command=command(), decide=False)

@@ -114,11 +114,9 @@ def test_it_scans_as_it_was_measured(fused: Path, runs: Path, index: Path) -> No
     result = Detector.from_pretrained(fused).scan(index.parent / "000.png")
     assert result.status == "scored"
     model, card = load_checkpoint(fused)
-    (crop,) = [
-        i for i, item in enumerate(prepare_crops(read_items(index), runs / "cache").items)
-        if item.path.name == "000.png"
-    ]  # fmt: skip
-    picture = prepare_crops(read_items(index), runs / "cache").image(crop)
+    crops = prepare_crops(read_items(index), runs / "cache")
+    (number,) = crops.where(lambda item: item.path.name == "000.png")
+    picture = crops.image(number)
     logit, _ = predict(model, to_tensors([to_views(picture, card.input)], card.input))
     assert result.score == pytest.approx(1 / (1 + np.exp(-logit[0])), abs=1e-4)
 

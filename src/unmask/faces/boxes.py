@@ -62,9 +62,8 @@ def suppress(
     """
     order = np.argsort(-scores, kind="stable")
     kept: list[int] = []
-    while (
-        order.size
-    ):  # a block of the best at a time, since a step of NumPy's costs more than it does
+    # a block of the best at a time: each step of NumPy's costs more than what it does
+    while order.size:
         best = order[:BLOCK]
         near = overlap(boxes[best][:, None], boxes[order], over=over) > threshold
         dropped = np.zeros(order.size, bool)

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from unmask.errors import ShapeError
 from unmask.models.output import ModelOutput
 
+NAME = "ensemble"
+
 
 class MemberConfig(BaseModel):
     """A network of the registry, and its own configuration where it differs from the registry's."""

@@ -13,6 +13,7 @@ from torch import nn
 from unmask.errors import ConfigError
 from unmask.models.airl import AIRL, AIRLConfig
 from unmask.models.classifier import Classifier, ClassifierConfig
+from unmask.models.ensemble import NAME as ENSEMBLE
 from unmask.models.ensemble import Ensemble, EnsembleConfig, MemberConfig
 from unmask.models.f3net import F3Net, F3NetConfig
 from unmask.models.lae import LAE, LAEConfig
@@ -85,6 +86,7 @@ _PAPER = "AIRL: artifact-invariant representation learning (dual-stream RGB and 
 _B4 = InputSpec(
     native_size=256, native_limit=None, rgb_size=224, mean=IMAGENET_MEAN, std=IMAGENET_STD
 )
+_LITE = InputSpec(native_size=192, native_limit=1.35, mean=(0.5,) * 3, std=(0.5,) * 3)
 _TRACES = InputSpec(native_size=224, native_limit=1.4)
 
 
@@ -125,7 +127,7 @@ _AIRL = (
     ModelSpec(
         "airl_lite0",
         AIRLConfig(rgb="tf_efficientnet_lite0", frequency="channels", fusion="gated"),
-        InputSpec(native_size=192, native_limit=1.35, mean=(0.5,) * 3, std=(0.5,) * 3),
+        _LITE,
         "AIRL for a laptop: EfficientNet-Lite0 on the native window, DCT coefficients as channels, "
         "a learned gate",
         _PAPER,
@@ -342,9 +344,9 @@ def _member(member: MemberConfig) -> nn.Module:
 
 
 _ENSEMBLE = ModelSpec(
-    "ensemble",
+    ENSEMBLE,
     EnsembleConfig(),
-    _AIRL[4].input,
+    _LITE,
     "several networks on the same pictures, a weighted sum of their logits; made by `unmask fuse`",
     "Lakshminarayanan et al. 2017, Simple and scalable predictive uncertainty estimation using "
     "deep ensembles",

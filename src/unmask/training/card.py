@@ -20,6 +20,12 @@ from unmask.training.config import TrainConfig
 from unmask.training.module import Scores, family_aucs, reals_beside
 
 
+def command_of(verb: str, config: Path, fakes: Collection[str]) -> str:
+    """The command line, with stand-ins for the places of data on this machine."""
+    more = "".join(f" --fakes {generator}=INDEX.csv" for generator in fakes)
+    return f"unmask {verb} {config} --index INDEX.csv{more}"
+
+
 def facts(config: TrainConfig, crops: Crops, command: str, seconds: float) -> dict[str, Any]:
     """What the card says of the training: data, configuration, command and commit."""
     counts = Counter((i.split, i.source, "fake" if i.label else "real") for i in crops.items)

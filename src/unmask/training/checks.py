@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unmask.errors import ConfigError, UnmaskError
-from unmask.models.ensemble import EnsembleConfig
+from unmask.models.ensemble import NAME as ENSEMBLE
 from unmask.models.registry import model_spec
 from unmask.training.config import TrainConfig
 from unmask.training.network import (
@@ -95,7 +95,7 @@ def check_bfloat16(precision: str, field: str, instead: str) -> None:
 
 
 def _check_network(config: TrainConfig) -> None:
-    if isinstance(model_spec(config.model).config, EnsembleConfig):
+    if config.model == ENSEMBLE:
         raise ConfigError(
             f"model: {config.model} is not trained; its members are.",
             "Train them, and put them together with `unmask fuse`.",

@@ -16,9 +16,10 @@ from torch import nn
 from unmask.data.crops import Crops
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import Card, load_checkpoint, save_checkpoint
+from unmask.models.ensemble import NAME as ENSEMBLE
 from unmask.models.ensemble import Ensemble, EnsembleConfig, MemberConfig
 from unmask.models.registry import View, model_spec
-from unmask.training.card import facts, families_of, measured
+from unmask.training.card import command_of, facts, families_of, measured
 from unmask.training.config import TrainConfig, load_config, with_overrides
 from unmask.training.decision import fit_decision_on
 from unmask.training.feeds import scored_sets
@@ -27,7 +28,6 @@ from unmask.training.network import as_stored
 from unmask.training.run import load_crops
 from unmask.transforms.preprocess import InputSpec
 
-ENSEMBLE = "ensemble"
 DATA = ("families", "forged", "beside", "sources")
 """What of a configuration's data says what is validated on."""
 UNSPECIFIED = Card.model_fields["licence"].default
@@ -82,8 +82,7 @@ def fuse(
     each = _shares(shares, cards)
     _check_licence(config, cards)
     common_input(cards)  # before faces are looked for
-    command = f"unmask fuse {config_path} --index INDEX.csv"
-    command += "".join(f" --fakes {generator}=INDEX.csv" for generator in fakes or {})
+    command = command_of("fuse", config_path, fakes or {})
     command += "".join(f" --member {path.name}" for path in members)
     if shares:
         command += "".join(f" --share {share:g}" for share in each)

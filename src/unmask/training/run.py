@@ -28,7 +28,7 @@ from unmask.errors import ConfigError
 from unmask.models.checkpoint import Card, save_checkpoint
 from unmask.models.registry import model_spec
 from unmask.training.batches import loaders
-from unmask.training.card import facts, measured, started_from, trained_on
+from unmask.training.card import command_of, facts, measured, started_from, trained_on
 from unmask.training.checks import check
 from unmask.training.config import TrainConfig, load_config, with_overrides
 from unmask.training.decision import fit_decision_on
@@ -111,8 +111,7 @@ def train(
         places = {"config_path": config_path, "out": out, "resume": resume, "devices": devices}
         run_processes(train, {**places, **given}, devices)
         return out / f"{config.name}.safetensors"
-    command = f"unmask train {config_path} --index INDEX.csv"
-    command += "".join(f" --fakes {generator}=INDEX.csv" for generator in fakes or {})
+    command = command_of("train", config_path, fakes or {})
     if config.start is not None:
         command += f" --start {config.start.name}"
     if devices > 1:
