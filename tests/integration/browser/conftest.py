@@ -7,12 +7,13 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,15 +43,31 @@ class Site:
     address: str
     annotations: Path
     worker: subprocess.Popen[bytes]
+    database: Path
 
     @contextmanager
     def worker_asleep(self) -> Iterator[None]:
         """Nothing is analysed meanwhile."""
-        os.kill(self.worker.pid, signal.SIGSTOP)
         try:
+            put_to_sleep(self.worker.pid, self.database)
             yield
         finally:
             os.kill(self.worker.pid, signal.SIGCONT)
+
+
+def put_to_sleep(pid: int, database: Path) -> None:
+    """Stop a process while it is not writing: one stopped in the middle keeps others from it."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        with closing(sqlite3.connect(database, timeout=0.5, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError:
+                assert time.monotonic() < deadline, "somebody else keeps the database"
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(0.02)
 
 
 @dataclass
@@ -131,7 +148,7 @@ def site(
             stdin=subprocess.DEVNULL,
         )
         try:
-            yield Site(address, annotations, worker)
+            yield Site(address, annotations, worker, settings.data / "service.db")
         finally:
             worker.kill()
             worker.wait()
