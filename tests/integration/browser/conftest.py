@@ -56,10 +56,11 @@ class Site:
 
 
 def put_to_sleep(pid: int, database: Path) -> None:
-    """Stop a process while it is not writing: one stopped in the middle keeps others from it."""
+    """Stop a child while it is not writing: one stopped in the middle keeps others from it."""
     deadline = time.monotonic() + PATIENCE_MS / 1000
     while True:
         os.kill(pid, signal.SIGSTOP)
+        assert os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1]), "the process has ended"
         with closing(sqlite3.connect(database, timeout=0.5, isolation_level=None)) as connection:
             try:
                 connection.execute("BEGIN IMMEDIATE")
