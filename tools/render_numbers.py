@@ -56,6 +56,7 @@ def speed() -> str:
     """What the timing benchmarks measured, one line each, with its command."""
     lines = [
         *pipeline_lines(),
+        *realtime_lines(),
         *dct_lines(),
         help_line(),
         bulk_line(),
@@ -73,6 +74,22 @@ def pipeline_lines() -> list[str]:
         f"({measured['results']['model']}). `{measured['command']}`"
         for key, words in named.items()
         if key in measured["results"]
+    ]
+
+
+def realtime_lines() -> list[str]:
+    measured = results("realtime")
+    found, threads = measured["results"], measured["threads"]["torch"]
+    clip, other = found["clip"], found["bfloat16"]
+    frames = clip["frames_looked_at"] / clip["seconds"]
+    return [
+        f"On {threads} cores a scan of {found['pictures']} stills takes in "
+        f"{spread(found['faces_per_second'], 1)} faces per second, and one of a "
+        f"{clip['size'][1]}p clip, {frames:g} frames of each second, runs at "
+        f"{spread(found['times_real_time'], 1)} times real time ({found['model']}). "
+        f"`{measured['command']}`",
+        f"In bfloat16 {other['pictures']} of the stills take {other['time_ratio']:.1f} times as "
+        f"long there, and scores differ by {other['score_difference']['most']:.4f} at most.",
     ]
 
 
