@@ -6,6 +6,7 @@ All else imports from here. Times are timezone-aware UTC; ids and leases are 32 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -253,6 +254,14 @@ class JobStore(Protocol):
         """Record that no evidence could be made; False: the lease is lost."""
         ...
 
+    def together(self) -> AbstractContextManager[None]:
+        """One transaction of all that this thread changes inside, in the audit log too.
+
+        All of it is kept, or nothing: where leaving it raises, no answer given inside holds. What
+        only reads sees the store as it was before.
+        """
+        ...
+
     def sweep(self, now: datetime) -> Swept:
         """Upkeep; any number of processes may do it, at any time.
 
@@ -289,6 +298,10 @@ class TokenStore(Protocol):
 
     def check(self, secret: str) -> Token | None:
         """The token of a secret; None: unknown, expired or revoked."""
+        ...
+
+    def are_there(self) -> bool:
+        """Whether there is any token that is not revoked; an expired one counts."""
         ...
 
     def all(self) -> list[Token]:

@@ -54,6 +54,17 @@ def test_a_token_ends_when_it_is_revoked(bench: Any) -> None:
     assert [known.revoked for known in bench.store.tokens.all()] == [True]
 
 
+def test_it_is_known_whether_a_token_is_there(bench: Any) -> None:
+    assert not bench.store.tokens.are_there()
+    first, _ = bench.store.tokens.create("desk", {"read"}, bench.clock() + DAY)
+    second, _ = bench.store.tokens.create("other", {"read"})
+    assert bench.store.tokens.revoke(second.id)
+    bench.clock.forward(2 * DAY.total_seconds())  # expired, but somebody wanted it
+    assert bench.store.tokens.are_there()
+    assert bench.store.tokens.revoke(first.id)
+    assert not bench.store.tokens.are_there()
+
+
 def test_a_token_ends_when_its_time_is_over(bench: Any) -> None:
     _, secret = bench.store.tokens.create("desk", {"read"}, bench.clock() + DAY)
     bench.clock.forward(DAY.total_seconds() - 1)

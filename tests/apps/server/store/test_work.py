@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -316,3 +318,47 @@ def test_counts_are_by_state(bench: Any) -> None:
     bench.submit()
     expected = {"queued": 1, "running": 1, "done": 1, "failed": 0, "cancelled": 0, "expired": 0}
     assert bench.jobs.counts() == expected
+
+
+def test_changes_made_together_are_all_kept(bench: Any) -> None:
+    jobs = [bench.submit() for _ in range(3)]
+    claims = bench.jobs.claim("w", limit=3)
+    with bench.jobs.together():
+        for claim in claims:
+            assert bench.jobs.finish(claim, bench.result())
+        bench.store.audit.record(who="w", action="a", subject="s", outcome="o", address=None)
+    assert [bench.see(job).state for job in jobs] == ["done"] * 3
+    assert [entry.action for entry in bench.store.audit.entries()] == ["a"]
+
+
+def test_of_changes_made_together_nothing_is_kept_where_one_fails(bench: Any) -> None:
+    job = bench.submit()
+    claim = bench.claim()
+    with suppress(ZeroDivisionError), bench.jobs.together():
+        assert bench.jobs.finish(claim, bench.result())
+        bench.store.audit.record(who="w", action="a", subject="s", outcome="o", address=None)
+        raise ZeroDivisionError
+    assert bench.see(job).state == "running"
+    assert bench.store.audit.entries() == []
+    assert bench.jobs.finish(claim, bench.result())  # and the thread is through with it
+    assert bench.see(job).state == "done"
+
+
+def test_of_changes_made_together_others_see_nothing_before_the_end(bench: Any) -> None:
+    job = bench.submit()
+    claim = bench.claim()
+    with bench.jobs.together():
+        assert bench.jobs.finish(claim, bench.result())
+        assert bench.see(job).state == "running"
+    assert bench.see(job).state == "done"
+
+
+def test_another_thread_has_its_own_changes(bench: Any) -> None:
+    job = bench.submit()
+    claim = bench.claim()
+    with ThreadPoolExecutor(1) as pool:
+        with suppress(ZeroDivisionError), bench.jobs.together():
+            other = pool.submit(bench.jobs.finish, claim, bench.result())
+            raise ZeroDivisionError
+        assert other.result(60)
+    assert bench.see(job).state == "done"

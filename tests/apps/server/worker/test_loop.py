@@ -232,7 +232,7 @@ class Failing:
         return call
 
 
-@pytest.mark.parametrize("name", ["claim", "progress", "finish", "heartbeat"])
+@pytest.mark.parametrize("name", ["claim", "progress", "finish", "heartbeat", "together"])
 def test_a_store_that_is_away_for_a_moment_costs_nothing(service, start, name, until):
     service.store = replace(service.store, jobs=Failing(service.store.jobs, name))
     id = service.submit("real")
@@ -241,6 +241,17 @@ def test_a_store_that_is_away_for_a_moment_costs_nothing(service, start, name, u
     assert (job.state, job.attempts) == ("done", 1)
     until(lambda: service.said, "it is told")
     assert "the database is away" in service.said[0]
+
+
+@pytest.mark.parametrize("names", [("finish",), ("progress", "together", "finish")])
+def test_results_that_could_not_be_recorded_at_once_are_one_by_one(service, start, judge, names):
+    service.store = replace(service.store, jobs=Failing(service.store.jobs, *names))
+    ids = [service.submit("real") for _ in range(5)]
+    judge.gate.clear()
+    start(service, jobs=5)
+    judge.gate.set()
+    jobs = service.wait(*ids)
+    assert [(job.state, job.attempts) for job in jobs] == [("done", 1)] * 5
 
 
 def test_a_decoder_that_cannot_start_ends_the_worker(service, judge, double):

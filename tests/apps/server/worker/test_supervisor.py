@@ -45,7 +45,7 @@ def finished(service, ids):
     return lambda: all(service.job(id).state in ("done", "failed") for id in ids)
 
 
-DEATHS = ("claimed", "decoding", "scoring", "finishing", "finished")
+DEATHS = ("claimed", "decoding", "scoring", "finishing", "finished", "recorded")
 
 
 def test_killed_at_any_step_every_job_gets_one_result(make_service, supervise):

@@ -102,16 +102,12 @@ async def submit(
 ) -> bodies.Analysis:
     """Stream one file in, and queue it. The answer comes before it is looked at."""
     service = service_of(request)
-    if batch is not None:
-        await own_batch(service, caller, batch)
-    if idempotency_key is None:  # with a key an earlier analysis may answer
-        await check_room(service)
+    early = idempotency_key is None  # with a key an earlier analysis may answer
+    await run_in_threadpool(check_early, service, caller, batch, room=early)
     async with received_form(request, service, part="file", most_files=1) as form:
         if not form.uploads:
             raise ProblemError("invalid-request", "The form has no part named 'file'. Add it.")
-        job, new = await hand_over(service, caller, form, batch=batch, key=idempotency_key)
-    outcome = "queued" if new else "already there"
-    await service.audit(caller.owner, "submit", job.id, outcome, caller.address)
+        job = await hand_over(service, caller, form, batch=batch, key=idempotency_key)
     response.headers["Location"] = f"/v1/analyses/{job.id}"
     return bodies.analysis(job)
 
@@ -182,37 +178,55 @@ async def cancel(request: Request, caller: Submitter, id: JobId) -> bodies.Analy
     return bodies.analysis(job)
 
 
-async def check_room(service: Service) -> None:
-    """Refuse before a file is received that could not be queued; whether it can is said later.
+def check_early(service: Service, caller: Caller, batch: str | None, *, room: bool) -> None:
+    """Refuse before a file is received; whether it can be queued is said later. Blocks.
+
+    Args:
+        batch: must be the caller's.
+        room: whether a place in the queue must be free.
+
+    Raises:
+        ProblemError: 404, 429.
+    """
+    if batch is not None and service.store.jobs.batch(batch, owner=caller.owner) is None:
+        raise batch_not_found()
+    if room:
+        check_room(service)
+
+
+def check_room(service: Service) -> None:
+    """Refuse where nothing more may be queued. Blocks.
 
     Raises:
         ProblemError: 429.
     """
-    counts = await run_in_threadpool(service.store.jobs.counts)
-    if counts["queued"] >= service.settings.queue_limit:
+    if service.store.jobs.counts()["queued"] >= service.settings.queue_limit:
         raise _queue_full(service, EARLY_WAIT_S)
 
 
 async def hand_over(
     service: Service, caller: Caller, form: Form, *, batch: str | None, key: str | None
-) -> tuple[Job, bool]:
-    """Queue the first file of a form, which from then on is the store's.
+) -> Job:
+    """Queue the first file of a form, which from then on is the store's, and audit it.
 
     Raises:
         ProblemError: 404 no such batch, 409 the key was used, 429 the queue is full.
     """
 
-    def submit() -> tuple[Job, bool]:
-        found = service.store.jobs.submit(
-            form.uploads[0],
-            owner=caller.owner,
-            batch=batch,
-            key=key,
-            max_frames=form.max_frames,
-            evidence=form.evidence,
-        )
+    def submit() -> Job:
+        with service.store.jobs.together():
+            job, new = service.store.jobs.submit(
+                form.uploads[0],
+                owner=caller.owner,
+                batch=batch,
+                key=key,
+                max_frames=form.max_frames,
+                evidence=form.evidence,
+            )
+            outcome = "queued" if new else "already there"
+            service.note(caller.owner, "submit", job.id, outcome, caller.address)
         del form.uploads[0]  # in the same thread: a cancelled request must not delete it
-        return found
+        return job
 
     with refusals_named(service):
         return await run_in_threadpool(submit)
@@ -248,16 +262,6 @@ def own_job(service: Service, caller: Caller, id: str) -> Job:
     if job is None:
         raise not_found()
     return job
-
-
-async def own_batch(service: Service, caller: Caller, id: str) -> None:
-    """Make sure that a batch is the caller's.
-
-    Raises:
-        ProblemError: 404.
-    """
-    if await run_in_threadpool(service.store.jobs.batch, id, owner=caller.owner) is None:
-        raise batch_not_found()
 
 
 def _queue_full(service: Service, wait: int) -> ProblemError:

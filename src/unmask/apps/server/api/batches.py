@@ -71,7 +71,7 @@ async def open_batch(
     service = service_of(request)
     if is_multipart(request):
         if idempotency_key is None:  # with a key an earlier batch may answer
-            await check_room(service)
+            await run_in_threadpool(check_room, service)
         async with received_form(request, service, part="files", most_files=MOST_FILES) as form:
             batch = await _open(service, caller, form, idempotency_key)
     else:
@@ -158,24 +158,24 @@ async def _open(service: Service, caller: Caller, form: Form, key: str | None) -
         )
     ids = [upload.path.parent.name for upload in form.uploads]
 
-    def submit() -> tuple[Batch, bool]:
-        found = service.store.jobs.open_batch(
-            form.uploads,
-            owner=caller.owner,
-            key=key,
-            max_frames=form.max_frames,
-            evidence=form.evidence,
-        )
+    def submit() -> Batch:
+        with service.store.jobs.together():
+            batch, new = service.store.jobs.open_batch(
+                form.uploads,
+                owner=caller.owner,
+                key=key,
+                max_frames=form.max_frames,
+                evidence=form.evidence,
+            )
+            for id in ids if new else ():
+                service.note(caller.owner, "submit", id, "queued", caller.address)
+            outcome = f"{batch.jobs} queued" if new else "already there"
+            service.note(caller.owner, "open batch", batch.id, outcome, caller.address)
         form.uploads.clear()  # in the same thread: a cancelled request must not delete them
-        return found
+        return batch
 
     with refusals_named(service):
-        batch, new = await run_in_threadpool(submit)
-    for id in ids if new else ():
-        await service.audit(caller.owner, "submit", id, "queued", caller.address)
-    outcome = f"{batch.jobs} queued" if new else "already there"
-    await service.audit(caller.owner, "open batch", batch.id, outcome, caller.address)
-    return batch
+        return await run_in_threadpool(submit)
 
 
 async def _nothing_sent(request: Request) -> None:

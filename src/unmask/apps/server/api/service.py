@@ -78,13 +78,12 @@ class Service:
         self, who: str, action: str, subject: str, outcome: str, address: str | None
     ) -> None:
         """Write an entry of the audit log, off the event loop."""
-        await run_in_threadpool(
-            self.store.audit.record,
-            who=who,
-            action=action,
-            subject=subject,
-            outcome=outcome,
-            address=address,
+        await run_in_threadpool(self.note, who, action, subject, outcome, address)
+
+    def note(self, who: str, action: str, subject: str, outcome: str, address: str | None) -> None:
+        """Write an entry of the audit log. Blocks."""
+        self.store.audit.record(
+            who=who, action=action, subject=subject, outcome=outcome, address=address
         )
 
     async def audit_refusal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -36,6 +37,10 @@ class Base:
     def retention(self) -> timedelta:
         """From a job's end to the deletion of its files."""
         return timedelta(seconds=self.settings.retention_s)
+
+    def together(self) -> AbstractContextManager[None]:
+        """See `unmask.apps.server.contract.JobStore.together`."""
+        return self.database.together()
 
     def ended(self, state: str, now: datetime) -> dict[str, Any]:
         """Values of a job that ends now, with no more work to be done."""

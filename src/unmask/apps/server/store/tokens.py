@@ -64,6 +64,12 @@ class Tokens:
             row = connection.execute(query).one_or_none()
         return None if row is None else to_token(row)
 
+    def are_there(self) -> bool:
+        """See `unmask.apps.server.contract.TokenStore.are_there`."""
+        any_left = select(tokens.c.seq).where(~tokens.c.revoked).limit(1)
+        with self.database.reading() as connection:
+            return connection.execute(any_left).first() is not None
+
     def all(self) -> list[Token]:
         """See `unmask.apps.server.contract.TokenStore.all`."""
         with self.database.reading() as connection:

@@ -18,6 +18,7 @@ from unmask.apps.server.worker.leases import Heartbeat, Leases
 from unmask.apps.server.worker.ready import Ready
 from unmask.errors import UnmaskError
 from unmask.media.decoded import Failure, Media
+from unmask.results import Result
 
 if TYPE_CHECKING:
     from unmask.inference.detector import Examined
@@ -151,9 +152,8 @@ class Loop:
         if batch[0].claim.kind == "evidence":
             self._make_evidence(batch[0])
             return
-        for decoded in batch:
-            told = partial(self._store.progress, decoded.claim, "scoring", 0.5)
-            self._recorder.submit(self._tell, decoded.claim, told)
+        claims = [decoded.claim for decoded in batch]
+        self._recorder.submit(self._tell_scoring, claims)
         self._analyse(batch)
 
     def _analyse(self, batch: list[Decoded]) -> None:
@@ -176,9 +176,8 @@ class Loop:
             return
         if any("internal_error" in examined.result.reasons for examined in judged):
             self._check_device()
-        for decoded, examined in zip(batch, judged, strict=True):
-            finish = partial(self._store.finish, decoded.claim, examined.result)
-            self._recorder.submit(self._settle, decoded.claim, finish)
+        finished = [(d.claim, e.result) for d, e in zip(batch, judged, strict=True)]
+        self._recorder.submit(self._finish, finished)
 
     def _make_evidence(self, decoded: Decoded) -> None:
         claim = decoded.claim
@@ -226,13 +225,31 @@ class Loop:
                 "A new one is started; if that happens often, look at the device's own log.",
             )
 
-    def _tell(self, claim: Claim, question: Callable[[], bool]) -> None:
-        """Tell the store something that may also be lost; drop the claim if the lease is."""
+    def _tell_scoring(self, claims: Sequence[Claim]) -> None:
+        """Say how far these are, which may also be lost; drop those whose lease is."""
         try:
-            if not question():
-                self._leases.remove(claim)
+            with self._store.together():
+                held = [self._store.progress(claim, "scoring", 0.5) for claim in claims]
         except Exception as error:
             self._say(f"the store does not answer: {type(error).__name__}: {error}")
+            return
+        for claim, still in zip(claims, held, strict=True):
+            if not still:
+                self._leases.remove(claim)
+
+    def _finish(self, finished: Sequence[tuple[Claim, Result]]) -> None:
+        """Record the results of a batch at once; where that fails, one by one."""
+        try:
+            with self._store.together():
+                for claim, result in finished:
+                    self._store.finish(claim, result)
+        except Exception as error:
+            self._say(f"{len(finished)} jobs not recorded: {type(error).__name__}: {error}")
+            for claim, result in finished:
+                self._settle(claim, partial(self._store.finish, claim, result))
+            return
+        for claim, _ in finished:
+            self._leases.remove(claim)
 
     def _settle(self, claim: Claim, settle: Callable[[], bool]) -> bool:
         """Record an outcome, again if need be; false where the lease is lost.

@@ -12,7 +12,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -118,10 +119,19 @@ class Mortal:
         self.reach("finishing")
         kept = self._jobs.finish(claim, result)
         if kept:
-            with self._log.open("a") as log:
-                log.write(claim.job + "\n")
+            self._unsaid.append(claim.job)
         self.reach("finished")
         return kept
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        self._unsaid: list[str] = []
+        with self._jobs.together():
+            yield
+        if self._unsaid:
+            with self._log.open("a") as log:
+                log.writelines(job + "\n" for job in self._unsaid)
+            self.reach("recorded")
 
     def reach(self, step: str) -> None:
         if step == self._die_at:
