@@ -258,6 +258,21 @@ def test_axe_finds_nothing_serious_while_a_batch_is_done_and_after(
     looked_at()
 
 
+def test_a_queued_job_says_that_no_worker_runs(browser: Any, tmp_path: Path) -> None:
+    settings = ServerSettings.of(data=tmp_path / "service", port=free_port())
+    store = open_store(settings)
+    with served(settings, store) as address:
+        page = browser.new_page()
+        page.goto(address)
+        page.set_input_files("#files", STILL)
+        page.click("#start")
+        page.wait_for_url("**/jobs/*")
+        page.wait_for_selector("#ahead:has-text('No worker runs')")
+        store.jobs.register("w" * 32, model="m", weights_sha256="0" * 64)
+        page.wait_for_selector("#ahead:has-text('Next in the queue.')")
+        page.close()
+
+
 def test_axe_finds_nothing_serious_where_nothing_is(
     window: Window, looked_at: Callable[[], None]
 ) -> None:

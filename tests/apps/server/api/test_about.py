@@ -60,8 +60,10 @@ def test_ready_while_a_worker_was_seen_within_three_leases(bench: Any) -> None:
     bench.store.jobs.register("w" * 32, model="m", weights_sha256="0" * 64)
     bench.clock.pass_by(3 * bench.settings.lease_s)
     assert bench.client.get("/readyz").json() == {"status": "ready", "workers": 1}
+    assert bench.client.get("/v1/limits").json()["workers"] == 1
     bench.clock.pass_by(1)
     assert bench.client.get("/readyz").status_code == 503
+    assert bench.client.get("/v1/limits").json()["workers"] == 0
 
 
 def test_metrics_count_by_route_and_state(bench: Any) -> None:

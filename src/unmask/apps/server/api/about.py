@@ -47,8 +47,9 @@ def models(request: Request, caller: Reader) -> bodies.ModelList:
     responses=responses(*KNOWN, *BROKEN),
 )
 def limits(request: Request, caller: Reader) -> bodies.Limits:
-    """Formats, sizes, and how long things are kept."""
-    settings, decoding = service_of(request).settings, media_limits.Limits()
+    """Formats, sizes, how long things are kept, and whether anybody works."""
+    service, decoding = service_of(request), media_limits.Limits()
+    settings = service.settings
     return bodies.Limits(
         formats=sorted(IMAGE_FORMATS | VIDEO_FORMATS),
         suffixes=sorted(SUPPORTED_SUFFIXES),
@@ -62,6 +63,7 @@ def limits(request: Request, caller: Reader) -> bodies.Limits:
         queue_limit=settings.queue_limit,
         rate_per_minute=settings.rate_per_minute,
         retention_s=settings.retention_s,
+        workers=workers_alive(service),
     )
 
 

@@ -133,6 +133,7 @@ class Limits(_Body):
     queue_limit: Count
     rate_per_minute: Count
     retention_s: float = Field(description="until file, result and evidence are deleted")
+    workers: int = Field(ge=0, description="seen lately; without one analyses only wait")
 
 
 class ModelInfo(_Body):

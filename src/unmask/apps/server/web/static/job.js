@@ -14,15 +14,24 @@ function show(job) {
   }
   at("bar").value = job.progress;
   at("percent").textContent = say("percent", { percent: Math.round(100 * job.progress) });
-  at("ahead").textContent = job.state === "queued" ? place(job.ahead) : "";
 }
 
 const place = (n) => say(n < 2 ? `ahead_${n}` : "ahead_n", { n });
+
+async function showWait(job) {
+  let told = "";
+  if (job.state === "queued") {
+    const { workers } = await get("/v1/limits");
+    told = workers ? place(job.ahead) : words.noworker;
+  }
+  if (at("ahead").textContent !== told) at("ahead").textContent = told;
+}
 
 async function look() {
   const job = await get(path);
   if (job.state === "queued" || job.state === "running") {
     show(job);
+    await showWait(job);
     return false;
   }
   // a fresh look at this page says what became of it, or leads on to the result
