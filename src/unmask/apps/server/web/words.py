@@ -96,7 +96,7 @@ JOB: dict[str, Any] = {
         "ahead_0": "Next in the queue.",
         "ahead_1": "1 analysis is before this one.",
         "ahead_n": "{n} analyses are before this one.",
-        "noworker": "No worker runs, so nothing is analysed until one is started. The file is kept.",
+        "noworker": "No worker runs: nothing is analysed until one is started. The file is kept.",
         "percent": "{percent}%",
         "cancelling": "Cancelling.",
         "attempt": "A worker was lost; this is attempt {n}.",
