@@ -9,6 +9,8 @@ from typing import Any
 from comparison_tables import table
 
 ROOT = Path(__file__).resolve().parent.parent
+DEFAULT, PERMISSIVE = "default_model", "permissive_model"
+"""Results by model."""
 
 
 def results(name: str) -> dict[str, Any]:
@@ -25,9 +27,9 @@ def percent(entry: dict[str, Any]) -> str:
     return f"{100 * entry['fpr']:.1f}% ({100 * low:.1f}–{100 * high:.1f}), {entry['n']} pictures"
 
 
-def ranking(split: str = "test") -> str:
+def ranking(split: str = "test", of: str = DEFAULT) -> str:
     """AUC and detection rate per family, seen and unseen."""
-    measured = results("default_model")["results"]["splits"][split]
+    measured = results(of)["results"]["splits"][split]
     trained, left_out = measured["in_family"], measured["left_out_family"]
     rows = []
     for family in dict.fromkeys([*trained, *left_out]):
@@ -45,9 +47,9 @@ def ranking_validation() -> str:
     return ranking("val")
 
 
-def false_alarms(split: str = "test") -> str:
+def false_alarms(split: str = "test", of: str = DEFAULT) -> str:
     """Share of reals flagged, as they are, under the controls and by source."""
-    flagged = results("default_model")["results"]["splits"][split]["reals_flagged"]
+    flagged = results(of)["results"]["splits"][split]["reals_flagged"]
     rows = [["all reals", percent(flagged["all"])]]
     rows += [
         [f"reals, {n.removeprefix('real/')}", percent(v)] for n, v in flagged["controls"].items()
@@ -60,9 +62,9 @@ def false_alarms_validation() -> str:
     return false_alarms("val")
 
 
-def worst_by_source(split: str = "test") -> str:
+def worst_by_source(split: str = "test", of: str = DEFAULT) -> str:
     """Share of each source's reals flagged, clean and under each control."""
-    flagged = results("default_model")["results"]["splits"][split]["reals_flagged"]
+    flagged = results(of)["results"]["splits"][split]["reals_flagged"]
     sources = list(flagged["by_source"])
     rows = [["as they are", *(percent(flagged["by_source"][s]) for s in sources)]]
     rows += [
@@ -83,9 +85,9 @@ def by_group(split: str = "test") -> str:
     return table(["", "group", "flagged (95% interval)"], rows)
 
 
-def source_control(split: str = "test") -> str:
+def source_control(split: str = "test", of: str = DEFAULT) -> str:
     """AUC of each source's reals as if they were fakes, against all other reals."""
-    found = results("default_model")["results"]["splits"][split]["source_against_source_auc"]
+    found = results(of)["results"]["splits"][split]["source_against_source_auc"]
     return table(
         ["reals of", "AUC against the others"], [[s, f"{v:.3f}"] for s, v in found.items()]
     )

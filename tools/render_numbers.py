@@ -300,6 +300,14 @@ MAKERS |= {
     for end, maker in TABLES.items()
 }
 MAKERS |= {
+    f"permissive_{maker.__name__}": partial(maker, of=default_tables.PERMISSIVE)
+    for maker in (
+        default_tables.ranking,
+        default_tables.worst_by_source,
+        default_tables.source_control,
+    )
+}
+MAKERS |= {
     f"lae_{task}_{maker.__name__}": partial(maker, f"lae-{task}")
     for task in ("swap", "inpainting")
     for maker in (lae_results.decisions, lae_results.maps, lae_results.differences)

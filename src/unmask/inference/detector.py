@@ -33,7 +33,7 @@ from unmask.types import Crop, Frame
 
 BATCH = 16
 SHARE = 4
-"""Faces that a processor's core takes at once: the maps of more do not stay near it, and are as large
+"""Faces that a processor's core takes at once: maps of more do not stay near it, and are as large
 as what the allocator gives back to the system and has cleared again for every batch."""
 EVIDENCE_PER_FACE = 3
 
