@@ -258,7 +258,7 @@ class JobStore(Protocol):
         """One transaction of all that this thread changes inside, in the audit log too.
 
         All of it is kept, or nothing: where leaving it raises, no answer given inside holds. What
-        only reads sees the store as it was before.
+        only reads sees the store as it was before. Claims are to be changed in the order of `seq`.
         """
         ...
 

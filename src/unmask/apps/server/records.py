@@ -118,6 +118,8 @@ class Claim:
         kind: judge the file, or make the evidence of a job that is done.
         max_frames: asked for by the request; None: the service's default.
         attempts: leases this work was given, this one included.
+        seq: order of submission. What is changed together is changed in it: where everybody takes
+            the rows of a database in one order, nobody waits for the other.
     """
 
     job: str
@@ -127,6 +129,7 @@ class Claim:
     kind: Kind
     max_frames: int | None
     attempts: int
+    seq: int = 0
 
     @property
     def evidence_folder(self) -> str:

@@ -362,3 +362,21 @@ def test_another_thread_has_its_own_changes(bench: Any) -> None:
             raise ZeroDivisionError
         assert other.result(60)
     assert bench.see(job).state == "done"
+
+
+def test_changes_are_not_made_together_within_others(bench: Any) -> None:
+    with bench.jobs.together(), pytest.raises(RuntimeError), bench.jobs.together():
+        pass
+    with bench.jobs.together():  # and the thread is through with it
+        pass
+
+
+def test_claims_know_the_order_of_submission(bench: Any) -> None:
+    ids = [bench.submit().id for _ in range(3)]
+    (lost,) = bench.jobs.claim("a", limit=1)
+    later = bench.jobs.claim("b", limit=2)
+    bench.jobs.retire("a")
+    again = bench.jobs.claim("b", limit=1)
+    claims = sorted([*later, *again], key=lambda claim: claim.seq)
+    assert [claim.job for claim in claims] == ids
+    assert lost.seq == again[0].seq

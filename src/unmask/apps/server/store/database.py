@@ -93,6 +93,8 @@ class Database:
         Raises:
             StoreError: as `writing`; also at its end, when nothing of what was said inside is true.
         """
+        if getattr(self._shared, "connection", None) is not None:
+            raise RuntimeError("changes are made together already")
         with self.writing() as connection:
             self._shared.connection = connection
             try:

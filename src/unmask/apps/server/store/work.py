@@ -85,6 +85,7 @@ class Work(Base):
             kind=row.work,
             max_frames=row.max_frames,
             attempts=row.tries + 1,
+            seq=row.seq,
         )
         values: dict[str, Any] = {"evidence": "making", "evidence_attempts": claim.attempts}
         if claim.kind == "analysis":

@@ -152,7 +152,7 @@ class Loop:
         if batch[0].claim.kind == "evidence":
             self._make_evidence(batch[0])
             return
-        claims = [decoded.claim for decoded in batch]
+        claims = sorted((decoded.claim for decoded in batch), key=lambda claim: claim.seq)
         self._recorder.submit(self._tell_scoring, claims)
         self._analyse(batch)
 
@@ -177,6 +177,7 @@ class Loop:
         if any("internal_error" in examined.result.reasons for examined in judged):
             self._check_device()
         finished = [(d.claim, e.result) for d, e in zip(batch, judged, strict=True)]
+        finished.sort(key=lambda one: one[0].seq)
         self._recorder.submit(self._finish, finished)
 
     def _make_evidence(self, decoded: Decoded) -> None:
