@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from unmask.errors import ConfigError
-from unmask.models.probe import GRAMS, ProbeConfig, ProbeNet, gram
+from unmask.models.probe import GRAMS, ProbeConfig, ProbeNet, gram, moments
 from unmask.models.rich import RichConfig, RichFeatures, RichNet
 
 
@@ -138,3 +138,11 @@ def test_the_map_is_that_of_the_deepest_stage_in_use() -> None:
 def test_what_cannot_be_is_refused(config: ProbeConfig, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         ProbeNet(config)
+
+
+def test_moments_are_those_of_each_channel() -> None:
+    torch.manual_seed(0)
+    seen = torch.randn(3, 5, 40, dtype=torch.float64) * 7 + 100
+    mean, deviation = moments(seen)
+    torch.testing.assert_close(mean, torch.from_numpy(np.mean(seen.numpy(), axis=2)))
+    torch.testing.assert_close(deviation, torch.from_numpy(np.std(seen.numpy(), axis=2)))
