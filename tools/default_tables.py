@@ -151,6 +151,21 @@ def shares() -> str:
     return table(["AUC", *columns], rows)
 
 
+def network_without_stylegan() -> str:
+    """Validation AUC on families left out, of networks trained with StyleGAN and without."""
+    path = ROOT / "benchmarks/experiments/network_without_stylegan.json"
+    left_out = json.loads(path.read_text("utf-8"))["left_out"]
+    columns = list(left_out["mean"])
+    rows = [
+        [f"`{family}`", *(f"{row[column]['auc']:.3f}" for column in columns)]
+        for family, row in left_out["families"].items()
+    ]
+    means = [left_out["mean"][column] for column in columns]
+    rows.append(["mean", *(f"{mean['auc']:.3f}" for mean in means)])
+    rows.append(["found", *(f"{100 * mean['found']:.0f}%" for mean in means)])
+    return table(["AUC, left out", *columns], rows)
+
+
 def pretrained() -> str:
     """AIRL-Lite0 from ImageNet weights beside rich statistics, without the same families."""
     path = ROOT / "benchmarks/experiments/pretrained.json"

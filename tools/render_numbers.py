@@ -277,6 +277,7 @@ MAKERS: dict[str, Callable[[], str]] = {
         default_tables.longer,
         default_tables.second_run,
         default_tables.shares,
+        default_tables.network_without_stylegan,
         default_tables.pretrained,
         default_tables.erase_sources,
         default_tables.candidates,
