@@ -17,6 +17,14 @@ def results(name: str) -> dict[str, Any]:
     return json.loads((ROOT / f"benchmarks/results/{name}.json").read_text("utf-8"))
 
 
+def trial(name: str) -> dict[str, Any]:
+    """What an experiment found that is no benchmark of its own."""
+    found: dict[str, Any] = json.loads(
+        (ROOT / f"benchmarks/experiments/{name}.json").read_text("utf-8")
+    )
+    return found
+
+
 def with_interval(entry: dict[str, Any], key: str = "auc") -> str:
     low, high = entry["ci95"]
     return f"{entry[key]:.3f} ({low:.3f}–{high:.3f})"
@@ -47,9 +55,9 @@ def ranking_validation() -> str:
     return ranking("val")
 
 
-def false_alarms(split: str = "test", of: str = DEFAULT) -> str:
+def false_alarms(split: str = "test") -> str:
     """Share of reals flagged, as they are, under the controls and by source."""
-    flagged = results(of)["results"]["splits"][split]["reals_flagged"]
+    flagged = results(DEFAULT)["results"]["splits"][split]["reals_flagged"]
     rows = [["all reals", percent(flagged["all"])]]
     rows += [
         [f"reals, {n.removeprefix('real/')}", percent(v)] for n, v in flagged["controls"].items()
@@ -85,9 +93,9 @@ def by_group(split: str = "test") -> str:
     return table(["", "group", "flagged (95% interval)"], rows)
 
 
-def source_control(split: str = "test", of: str = DEFAULT) -> str:
+def source_control(split: str = "test") -> str:
     """AUC of each source's reals as if they were fakes, against all other reals."""
-    found = results(of)["results"]["splits"][split]["source_against_source_auc"]
+    found = results(DEFAULT)["results"]["splits"][split]["source_against_source_auc"]
     return table(
         ["reals of", "AUC against the others"], [[s, f"{v:.3f}"] for s, v in found.items()]
     )
@@ -123,10 +131,10 @@ def longer() -> str:
 
 def second_run() -> str:
     """Mean validation AUC of the two runs of the default, and of the average of their weights."""
-    trial = json.loads((ROOT / "benchmarks/experiments/second_run.json").read_text("utf-8"))
+    found = trial("second_run")
     names = {"first": "first run", "second": "second run", "average": "average of both's weights"}
     rows = [
-        [told, f"{trial['mean'][name]:.3f}", f"{trial['auc'][name]['stylegan']:.3f}"]
+        [told, f"{found['mean'][name]:.3f}", f"{found['auc'][name]['stylegan']:.3f}"]
         for name, told in names.items()
     ]
     return table(["weights", "mean AUC", "StyleGAN"], rows)
@@ -134,67 +142,67 @@ def second_run() -> str:
 
 def shares() -> str:
     """Validation AUC of the network, of heads on frozen features, and of their means."""
-    trial = json.loads((ROOT / "benchmarks/experiments/shares.json").read_text("utf-8"))
-    left_out, trained = trial["left_out"], trial["trained_on"]
-    columns = list(left_out["mean"])
+    found = trial("shares")
+    left_out, trained = found["left_out"], found["trained_on"]
+    stylegan = {"`stylegan`": trained["families"]["stylegan"]}
     rows = [
-        [f"`{family}`, left out", *(f"{row[column]['auc']:.3f}" for column in columns)]
-        for family, row in left_out["families"].items()
+        *auc_rows({f"`{f}`, left out": row for f, row in left_out["families"].items()} | stylegan),
+        *mean_rows(left_out["mean"], ", left out"),
+        *mean_rows(trained["mean"], ", trained on"),
     ]
-    rows.append(
-        ["`stylegan`", *(f"{trained['families']['stylegan'][c]['auc']:.3f}" for c in columns)]
-    )
-    for told, part in (("left out", left_out), ("trained on", trained)):
-        means = [part["mean"][column] for column in columns]
-        rows.append([f"mean, {told}", *(f"{mean['auc']:.3f}" for mean in means)])
-        rows.append([f"found, {told}", *(f"{100 * mean['found']:.0f}%" for mean in means)])
-    return table(["AUC", *columns], rows)
+    return table(["AUC", *left_out["mean"]], rows)
 
 
 def network_without_stylegan() -> str:
     """Validation AUC on families left out, of networks trained with StyleGAN and without."""
-    path = ROOT / "benchmarks/experiments/network_without_stylegan.json"
-    left_out = json.loads(path.read_text("utf-8"))["left_out"]
-    columns = list(left_out["mean"])
-    rows = [
-        [f"`{family}`", *(f"{row[column]['auc']:.3f}" for column in columns)]
-        for family, row in left_out["families"].items()
+    left_out = trial("network_without_stylegan")["left_out"]
+    rows = auc_rows({f"`{family}`": row for family, row in left_out["families"].items()})
+    return table(["AUC, left out", *left_out["mean"]], [*rows, *mean_rows(left_out["mean"])])
+
+
+def auc_rows(families: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """A row of a trial's models for each family."""
+    return [
+        [name, *(f"{one['auc']:.3f}" for one in row.values())] for name, row in families.items()
     ]
-    means = [left_out["mean"][column] for column in columns]
-    rows.append(["mean", *(f"{mean['auc']:.3f}" for mean in means)])
-    rows.append(["found", *(f"{100 * mean['found']:.0f}%" for mean in means)])
-    return table(["AUC, left out", *columns], rows)
+
+
+def mean_rows(means: dict[str, dict[str, float]], of: str = "") -> list[list[str]]:
+    """Mean AUC and mean share found, of the same models."""
+    return [
+        [f"mean{of}", *(f"{mean['auc']:.3f}" for mean in means.values())],
+        [f"found{of}", *(f"{100 * mean['found']:.0f}%" for mean in means.values())],
+    ]
 
 
 def pretrained() -> str:
     """AIRL-Lite0 from ImageNet weights beside rich statistics, without the same families."""
-    path = ROOT / "benchmarks/experiments/pretrained.json"
-    trial = json.loads(path.read_text("utf-8"))
+    found = trial("pretrained")
     research = results("research-nine/research")
     rich = next(row for row in research["candidates"] if row["name"] == "rich")
     known = {(row["family"], row["part"]): row["auc"] for row in rich["families"]}
     rows = []
-    for family in sorted(trial["auc"]):
-        left = family in trial["left_out"]
+    for family in sorted(found["auc"]):
+        left = family in found["left_out"]
         before = known[family, "left_out" if left else "trained"]
         part = "left out" if left else "trained on"
-        rows.append([f"`{family}`", part, f"{before:.2f}", f"{trial['auc'][family]:.2f}"])
+        rows.append([f"`{family}`", part, f"{before:.2f}", f"{found['auc'][family]:.2f}"])
     return table(["family", "", "`rich`", "AIRL-Lite0, ImageNet weights"], rows)
 
 
 def erase_sources() -> str:
     """The default's weights before and after sources were erased from the logit."""
-    trial = json.loads((ROOT / "benchmarks/experiments/erase_sources.json").read_text("utf-8"))
-    sources = trial["before"]["source_auc"]
+    found = trial("erase_sources")
+    sources = found["before"]["source_auc"]
     rows = [
         [
             f"reals of {name} against the others, AUC",
-            *(f"{trial[when]['source_auc'][name]:.3f}" for when in ("before", "after")),
+            *(f"{found[when]['source_auc'][name]:.3f}" for when in ("before", "after")),
         ]
         for name in sources
     ]
     rows += [
-        [f"{told}", *(f"{trial[when][key]:.3f}" for when in ("before", "after"))]
+        [f"{told}", *(f"{found[when][key]:.3f}" for when in ("before", "after"))]
         for told, key in (("mean AUC of families", "mean_auc"), ("mean found", "mean_found"))
     ]
     return table(["", "before", "after"], rows)

@@ -88,7 +88,7 @@ def realtime_lines() -> list[str]:
         f"{clip['size'][1]}p clip, {frames:g} frames of each second, runs at "
         f"{spread(found['times_real_time'], 1)} times real time ({found['model']}). "
         f"`{measured['command']}`",
-        f"In bfloat16 {other['pictures']} of the stills take {other['time_ratio']:.1f} times as "
+        f"In bfloat16, {other['pictures']} of the stills take {other['time_ratio']:.1f} times as "
         f"long there, and scores differ by {other['score_difference']['most']:.4f} at most.",
     ]
 
@@ -302,11 +302,7 @@ MAKERS |= {
 }
 MAKERS |= {
     f"permissive_{maker.__name__}": partial(maker, of=default_tables.PERMISSIVE)
-    for maker in (
-        default_tables.ranking,
-        default_tables.worst_by_source,
-        default_tables.source_control,
-    )
+    for maker in (default_tables.ranking, default_tables.worst_by_source)
 }
 MAKERS |= {
     f"lae_{task}_{maker.__name__}": partial(maker, f"lae-{task}")

@@ -25,6 +25,7 @@ from unmask.apps.server.api import create_app
 from unmask.apps.server.contract import Store
 from unmask.apps.server.settings import ServerSettings
 from unmask.apps.server.store import open_store
+from unmask.apps.server.store.database import database_url
 from unmask.data.annotation.pictures import read_pictures
 from unmask.data.annotation.queue import extended, write_home, write_queue
 
@@ -149,7 +150,7 @@ def site(
             stdin=subprocess.DEVNULL,
         )
         try:
-            yield Site(address, annotations, worker, settings.data / "service.db")
+            yield Site(address, annotations, worker, Path(str(database_url(settings).database)))
         finally:
             worker.kill()
             worker.wait()

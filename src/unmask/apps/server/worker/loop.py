@@ -146,14 +146,14 @@ class Loop:
         return claim.max_frames or self._settings.max_frames
 
     def _work(self, batch: list[Decoded]) -> None:
-        batch = [decoded for decoded in batch if decoded.claim in self._leases]
+        held = [decoded for decoded in batch if decoded.claim in self._leases]
+        batch = sorted(held, key=lambda decoded: decoded.claim.seq)  # as the store wants it told
         if not batch:
             return
         if batch[0].claim.kind == "evidence":
             self._make_evidence(batch[0])
             return
-        claims = sorted((decoded.claim for decoded in batch), key=lambda claim: claim.seq)
-        self._recorder.submit(self._tell_scoring, claims)
+        self._recorder.submit(self._tell_scoring, [decoded.claim for decoded in batch])
         self._analyse(batch)
 
     def _analyse(self, batch: list[Decoded]) -> None:
@@ -177,7 +177,6 @@ class Loop:
         if any("internal_error" in examined.result.reasons for examined in judged):
             self._check_device()
         finished = [(d.claim, e.result) for d, e in zip(batch, judged, strict=True)]
-        finished.sort(key=lambda one: one[0].seq)
         self._recorder.submit(self._finish, finished)
 
     def _make_evidence(self, decoded: Decoded) -> None:
