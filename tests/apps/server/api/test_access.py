@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from unmask.apps.server.api.callers import OPEN_S
 from unmask.apps.server.api.gate import POLICY
 from unmask.apps.server.api.service import AUDITED_PER_MINUTE, FAILED_LOGINS_PER_MINUTE
 
@@ -36,6 +37,37 @@ def test_with_a_token_in_the_store_it_is_needed_until_it_is_revoked(bench: Any) 
     bench.store.tokens.revoke(id)
     assert known.get(READ).status_code == 401
     assert bench.client.get(READ).status_code == 200
+
+
+def test_the_local_user_is_shut_out_within_a_second_of_the_first_token(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    tokens = type(bench.store.tokens)
+    real = tokens.are_there
+
+    def counted(self: Any) -> bool:
+        asked.append(1)
+        return bool(real(self))
+
+    monkeypatch.setattr(tokens, "are_there", counted)
+    for _ in range(3):
+        assert bench.client.get(READ).status_code == 200
+    assert len(asked) == 1
+    bench.token("read")
+    bench.clock.pass_by(OPEN_S)
+    for _ in range(3):
+        assert bench.client.get(READ).status_code == 401
+    assert len(asked) == 4  # nobody is kept out for longer than there is a token
+    bench.clock.pass_by(-3600)
+    assert bench.client.get(READ).status_code == 401
+
+
+def test_a_clock_set_back_does_not_keep_the_service_open(bench: Any) -> None:
+    assert bench.client.get(READ).status_code == 200
+    bench.token("read")
+    bench.clock.pass_by(-1)
+    assert bench.client.get(READ).status_code == 401
 
 
 @pytest.mark.parametrize("value", ["Bearer unmask_wrong", "Bearer", "Basic dTpw", "unmask_x", ""])

@@ -65,7 +65,7 @@ def test_a_full_queue_refuses_before_the_file_is_received(
 ) -> None:
     bench = make_bench(queue_limit=1)
     first = bench.send(key="k1").json()["id"]
-    monkeypatch.delattr("unmask.apps.server.api.uploads._Sink.open")
+    monkeypatch.delattr("unmask.apps.server.api.uploads._Sink.add")
     assert bench.send().status_code == 429
     files = [("files", ("a.png", bench.png))]
     assert bench.client.post("/v1/batches", files=files).status_code == 429

@@ -94,12 +94,8 @@ LOCATION = {"Location": {"description": "of the new one", "schema": {"type": "st
     },
 )
 async def submit(
-    request: Request,
-    response: Response,
-    caller: Submitter,
-    batch: BatchQuery = None,
-    idempotency_key: Key = None,
-) -> bodies.Analysis:
+    request: Request, caller: Submitter, batch: BatchQuery = None, idempotency_key: Key = None
+) -> Response:
     """Stream one file in, and queue it. The answer comes before it is looked at."""
     service = service_of(request)
     early = idempotency_key is None  # with a key an earlier analysis may answer
@@ -108,8 +104,7 @@ async def submit(
         if not form.uploads:
             raise ProblemError("invalid-request", "The form has no part named 'file'. Add it.")
         job = await hand_over(service, caller, form, batch=batch, key=idempotency_key)
-    response.headers["Location"] = f"/v1/analyses/{job.id}"
-    return bodies.analysis(job)
+    return sent(job, 202, Location=f"/v1/analyses/{job.id}")
 
 
 @router.get(
@@ -143,9 +138,9 @@ def list_analyses(
     summary="Look at an analysis",
     responses=responses(*KNOWN, *BROKEN, "invalid-request", "not-found"),
 )
-def look(request: Request, caller: Reader, id: JobId) -> bodies.Analysis:
+async def look(request: Request, caller: Reader, id: JobId) -> Response:
     """State, progress, and the result once there is one."""
-    return bodies.analysis(own_job(service_of(request), caller, id))
+    return sent(await run_in_threadpool(own_job, service_of(request), caller, id))
 
 
 @router.delete(
@@ -168,14 +163,20 @@ async def delete(request: Request, caller: Submitter, id: JobId) -> None:
     summary="Cancel an analysis",
     responses=responses(*KNOWN, *BROKEN, "invalid-request", "not-found"),
 )
-async def cancel(request: Request, caller: Submitter, id: JobId) -> bodies.Analysis:
+async def cancel(request: Request, caller: Submitter, id: JobId) -> Response:
     """Stop one that is queued or running; any other stays as it is."""
     service = service_of(request)
     job = await run_in_threadpool(service.store.jobs.cancel, id, owner=caller.owner)
     if job is None:
         raise not_found()
     await service.audit(caller.owner, "cancel", id, job.state, caller.address)
-    return bodies.analysis(job)
+    return sent(job)
+
+
+def sent(job: Job, status: int = 200, **headers: str) -> Response:
+    """A job as its owner sees it, written at once: it was checked when it was built."""
+    content = bodies.analysis(job).model_dump_json()
+    return Response(content, status, headers, media_type="application/json")
 
 
 def check_early(service: Service, caller: Caller, batch: str | None, *, room: bool) -> None:

@@ -16,6 +16,8 @@ from unmask.apps.server.contract import LOCAL, SCOPES, Token
 from unmask.apps.server.settings import is_loopback
 
 COOKIE = "unmask_session"
+OPEN_S = 1.0
+"""For so long, in seconds, the local user needs no token after none was found in the store."""
 _BEARER = HTTPBearer(
     scheme_name="token", auto_error=False, description="A token of `unmask serve`'s owner."
 )
@@ -81,7 +83,7 @@ async def identify(request: Request) -> Caller:
     token = await _token_of(request, service, address)
     if token is not None:
         found = Caller(token.id, token.scopes, address)
-    elif await run_in_threadpool(is_open, service):
+    elif await is_open(service):
         found = Caller(LOCAL, frozenset(SCOPES), address)
     else:
         raise unauthorised("Send a token as 'Authorization: Bearer unmask_...', or log in again.")
@@ -89,9 +91,18 @@ async def identify(request: Request) -> Caller:
     return found
 
 
-def is_open(service: Service) -> bool:
-    """Whether the local user needs no token: on loopback, where there are none. Blocks."""
-    return is_loopback(service.settings.host) and not service.store.tokens.are_there()
+async def is_open(service: Service) -> bool:
+    """Whether the local user needs no token: on loopback, where there are none.
+
+    The store is asked once a second, not for every look at a job.
+    """
+    if not is_loopback(service.settings.host):
+        return False
+    now, seen = service.clock(), service.seen_open
+    if seen is None or not 0 <= (now - seen).total_seconds() < OPEN_S:
+        closed = await run_in_threadpool(service.store.tokens.are_there)
+        service.seen_open = None if closed else now
+    return service.seen_open is not None
 
 
 async def check_token(service: Service, address: str | None, secret: str) -> Token:

@@ -54,6 +54,7 @@ class Service:
         refusals: audited refusals by address.
         own_thresholds: in place of the model's, where the service has a calibration.
         places: for uploads that are being received.
+        seen_open: when there was last seen to be no token, None where there was one.
     """
 
     settings: ServerSettings
@@ -66,6 +67,7 @@ class Service:
     refusals: Buckets = field(init=False)
     places: threading.BoundedSemaphore = field(init=False)
     own_thresholds: OwnThresholds | None = field(init=False)
+    seen_open: datetime | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.requests = Buckets(self.settings.rate_per_minute, self.clock)

@@ -139,7 +139,6 @@ class _FormReader:
             if part.filename is None:
                 raise invalid(self._part, "must be a file, with a file name")
             self._sink = _Sink(self._service, clean_name(part.filename))
-            await run_in_threadpool(writing, self._sink.open)
         elif part.name not in ("max_frames", "evidence"):
             raise invalid("form", f"knows no part beside {self._part}, max_frames and evidence")
         elif part.name in self._fields:
@@ -190,7 +189,7 @@ class _FormReader:
 
 
 class _Sink:
-    """One file on its way to the disk."""
+    """One file on its way to the disk, where it appears with its first bytes written."""
 
     def __init__(self, service: Service, name: str) -> None:
         self._name = name
@@ -201,10 +200,10 @@ class _Sink:
         self._size, self._format = 0, ""
         self._head, self._held = bytearray(), bytearray()
 
-    def open(self) -> None:
+    def _open(self) -> BinaryIO:
         self._path.parent.mkdir(parents=True, mode=0o700)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-        self._file = os.fdopen(os.open(self._path, flags, 0o600), "wb", buffering=0)
+        return os.fdopen(os.open(self._path, flags, 0o600), "wb", buffering=0)
 
     async def add(self, data: bytes) -> None:
         self._size += len(data)
@@ -248,7 +247,8 @@ class _Sink:
         await run_in_threadpool(writing, self._write, data, last)
 
     def _write(self, data: bytes, last: bool) -> None:
-        assert self._file is not None
+        if self._file is None:
+            self._file = self._open()
         self._hash.update(data)
         view = memoryview(data)
         while view:
