@@ -58,6 +58,81 @@ def test_each_member_has_a_weight(model: Ensemble) -> None:
         EnsembleConfig(members=())
 
 
+EXPERTS = EnsembleConfig(
+    members=(
+        *CONFIG.members,
+        MemberConfig(
+            architecture="rich",
+            config={"fused": 4, "projection": 4},
+            expert=True,
+            statistics_of=1,
+        ),
+        MemberConfig(architecture="airl_small_frequency", config=SMALL, expert=True),
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def raised() -> Ensemble:
+    torch.manual_seed(2)
+    made = MODELS["ensemble"].create(config=EXPERTS).eval()
+    assert isinstance(made, Ensemble)
+    made.weigh([2.0, -0.5, 3.0, 1.0], 0.25, [-0.1, 0.2])
+    return made
+
+
+def test_an_expert_is_heard_where_it_sees_more(raised: Ensemble, native: torch.Tensor) -> None:
+    with torch.inference_mode():
+        first, second, fourth = (raised.members[n](native, native) for n in (0, 1, 3))
+        third = raised.members[2].head(raised.members[1].statistics(native))  # type: ignore[operator, union-attr]
+        mean = 2.0 * first.logit - 0.5 * second.logit + 0.25
+        experts = torch.stack([3.0 * third.logit - 0.1, fourth.logit + 0.2])
+        heard = set()
+        for bias in (-9.0, 0.25, 9.0):
+            raised.weigh([2.0, -0.5, 3.0, 1.0], bias, [-0.1, 0.2])
+            found = raised(native, native)
+            expected = torch.stack([mean + bias - 0.25, *experts])
+            torch.testing.assert_close(found.logit, expected.amax(0))
+            heard |= set(expected.argmax(0).tolist())
+        assert torch.equal(found.embedding, first.embedding)
+    assert 0 in heard  # the mean
+    assert len(heard) > 1  # an expert
+
+
+def test_statistics_of_another_are_taken_and_stored_once(
+    raised: Ensemble, native: torch.Tensor
+) -> None:
+    calls = []
+    hook = raised.members[1].statistics.register_forward_hook(  # type: ignore[union-attr]
+        lambda *_: calls.append(1)
+    )
+    with torch.inference_mode():
+        raised(native, native)
+    hook.remove()
+    assert len(calls) == 1
+    stored = [name for name in raised.state_dict() if name.startswith("members.2.statistics")]
+    assert stored == []
+    assert any(name.startswith("members.2.fusion") for name in raised.state_dict())
+
+
+def test_an_ensemble_without_experts_stores_what_it_did(model: Ensemble) -> None:
+    names = {name for name in model.state_dict() if not name.startswith("members.")}
+    assert names == {"weight", "bias"}
+
+
+def test_experts_that_cannot_be_are_refused(raised: Ensemble) -> None:
+    with pytest.raises(ShapeError, match="1 offsets for 2 experts"):
+        raised.weigh([1.0] * 4, 0.0, [1.0])
+    first, second = CONFIG.members
+    with pytest.raises(ValidationError, match="first one is an expert"):
+        EnsembleConfig(members=(first.model_copy(update={"expert": True}), second))
+    with pytest.raises(ValidationError, match="1 looks at statistics of no earlier member"):
+        EnsembleConfig(members=(first, second.model_copy(update={"statistics_of": 1})))
+    other = second.model_copy(update={"statistics_of": 0})
+    with pytest.raises(ShapeError, match="Member 1 cannot look at the statistics"):
+        MODELS["ensemble"].create(config=EnsembleConfig(members=(first, other)))
+
+
 def test_members_are_built_as_configured(model: Ensemble) -> None:
     assert [type(member).__name__ for member in model.members] == ["AIRL", "RichNet"]
     assert [member.config.fused for member in model.members] == [8, 8]  # type: ignore[union-attr]

@@ -43,6 +43,8 @@ PARTS: dict[str, dict[str, Any]] = {
         "data": {**SIDE, "draws": 1, "workers": 0, "families": {"self_blend": 1}},
     },
 }
+EXPERT = {**PARTS["part-rich"], "name": "part-expert"}
+EXPERT["data"] = {**EXPERT["data"], "families": {"blurrer": 1}}
 WHOLE = {"name": "whole", "model": "ensemble", "data": {"families": FAMILIES}}
 
 
@@ -127,7 +129,7 @@ def test_without_a_decision_the_weights_are_the_same(
     crops = prepare_crops(read_items(index), runs / "cache")
     config = load_config(runs / "whole.yaml")
     loaded = [Member(*load_checkpoint(path)) for path in members]
-    made = fuse_on(config, loaded, [1, 1], crops, out=runs / "bare", command="a", decide=False)
+    made = fuse_on(config, loaded, crops, out=runs / "bare", command="a", decide=False)
     (bare, card), (whole, _) = load_checkpoint(made), load_checkpoint(fused)
     assert card.decision is None
     for name, tensor in bare.state_dict().items():
@@ -149,6 +151,55 @@ def test_members_may_be_ensembles(
     assert card.training["command"].endswith("--share 3 --share 1")
     assert isinstance(model, Ensemble)
     assert isinstance(model.members[0], Ensemble)
+
+
+@pytest.fixture(scope="module")
+def expert(runs: Path, index: Path) -> Path:
+    return train(written(runs, {**EXPERT, "optim": OPTIM}), out=runs / "part-expert", index=index)
+
+
+@pytest.fixture(scope="module")
+def raised(runs: Path, index: Path, members: list[Path], expert: Path) -> Path:
+    words = ["fuse", str(written(runs, {**WHOLE, "name": "raised"})), "--index", str(index)]
+    words += ["--out", str(runs / "raised"), "--expert", str(expert), "--margin", "0.5"]
+    for path in members:
+        words += ["--member", str(path)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    return Path(done.stdout.strip())
+
+
+def test_an_expert_is_heard_past_its_margin(
+    raised: Path, fused: Path, expert: Path, runs: Path, index: Path
+) -> None:
+    model, card = load_checkpoint(raised)
+    crops = prepare_crops(read_items(index), runs / "cache")
+    sets = scoring_sets(crops, card.input, "val", forged=True, controls={})
+    found, mean, alone = (
+        score_sets(network, sets, card.input)
+        for network in (model, load_checkpoint(fused)[0], load_checkpoint(expert)[0])
+    )
+    reals, mine = mean["real"][0], alone["real"][0]
+    heard = 0
+    for name, (logits, _) in found.items():
+        standard = (alone[name][0] - mine.mean()) / mine.std() - 0.5
+        more = standard * reals.std() + reals.mean()
+        expected = np.maximum(mean[name][0], more)
+        np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
+        heard += int((more > mean[name][0]).sum())
+    assert 0 < heard < sum(len(logits) for logits, _ in found.values())
+
+
+def test_the_card_tells_of_the_expert(raised: Path, expert: Path) -> None:
+    _, card = load_checkpoint(raised)
+    assert card.config["members"][2]["statistics_of"] == 1  # as the other rich one: kept once
+    assert card.config["members"][2]["expert"]
+    told = card.training["members"][2]
+    assert told["margin"] == 0.5
+    assert "share" not in told
+    assert told["weights_sha256"] == load_checkpoint(expert)[1].weights_sha256
+    assert card.summary.endswith("rich, or an expert where it sees more: rich")
+    assert card.training["command"].endswith("--expert part-expert.safetensors --margin 0.5")
 
 
 def test_shares_count() -> None:
@@ -176,6 +227,9 @@ def test_what_cannot_be_fused_is_refused(
     refused(whole, members, "shares 1 are not", shares=[1.0])
     refused(whole, members, "shares 1, 0 are not", shares=[1.0, 0.0])
     refused(whole, members, "shares nan, 1 are not", shares=[float("nan"), 1.0])
+    refused(whole, members, "margins 1 are not .* 0 experts", margins=[1.0])
+    refused(whole, members[:1], "margins -1 are not", experts=members[1:], margins=[-1.0])
+    refused(whole, members[:1], "part-frequency, part-frequency", experts=members[:1])
     refused(runs / "part-rich.yaml", members, "unmask train")
     odd = written(tmp_path, {**WHOLE, "name": "odd", "start": "earlier.safetensors"})
     refused(odd, members, "start is for networks")

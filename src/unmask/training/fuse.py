@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -19,6 +20,7 @@ from unmask.models.checkpoint import Card, load_checkpoint, save_checkpoint
 from unmask.models.ensemble import NAME as ENSEMBLE
 from unmask.models.ensemble import Ensemble, EnsembleConfig, MemberConfig
 from unmask.models.registry import View, model_spec
+from unmask.models.statistics import StatisticsNet
 from unmask.training.card import command_of, facts, families_of, measured
 from unmask.training.config import TrainConfig, load_config, with_overrides
 from unmask.training.decision import fit_decision_on
@@ -30,14 +32,24 @@ from unmask.transforms.preprocess import InputSpec
 
 DATA = ("families", "forged", "beside", "sources")
 """What of a configuration's data says what is validated on."""
+MARGIN = 1.0
+"""How much more than the mean an expert has to see, in deviations of the validation reals."""
 UNSPECIFIED = Card.model_fields["licence"].default
 
 
 class Member(NamedTuple):
-    """A network that was trained, and its card."""
+    """A network that was trained, its card, and its part.
+
+    Attributes:
+        share: what it counts in the mean, positive, beside the other shares.
+        margin: of an expert, which is no part of the mean: how much more than the mean it has to
+            see to be heard, in deviations of the validation reals.
+    """
 
     network: nn.Module
     card: Card
+    share: float = 1.0
+    margin: float | None = None
 
 
 def fuse(
@@ -46,6 +58,8 @@ def fuse(
     *,
     out: Path,
     shares: Sequence[float] | None = None,
+    experts: Sequence[Path] = (),
+    margins: Sequence[float] | None = None,
     index: Path | None = None,
     fakes: Mapping[str, Path] | None = None,
 ) -> Path:
@@ -55,8 +69,12 @@ def fuse(
         config_path: YAML with `model: ensemble`, see `config.TrainConfig`. Of its `data` only what
             says what is validated on counts: `DATA`, and the index.
         members: weights files. Heatmaps are of the first, and the logit is on its scale.
+        experts: weights files of networks that know fakes of one kind; the ensemble says what one
+            of them says where that is more than the members' mean.
         out: folder for `NAME.safetensors` and its card; face crops are kept in `cache` beside it.
         shares: what each member counts, alike without.
+        margins: how much more than the mean each expert has to see, see `Member`; without, `MARGIN`
+            each.
         index: instead of the configuration's.
         fakes: generator -> another index, of which its fakes are taken and nothing else.
 
@@ -65,7 +83,7 @@ def fuse(
 
     Raises:
         ConfigError: another network than an ensemble, settings that only training has, fewer than
-            two members, members that do not look at the same pictures, no fakes of a family, or no
+            two networks, networks that do not look at the same pictures, no fakes of a family, or no
             licence for weights that have one.
         CheckpointError: a member cannot be read.
         DatasetError: the index cannot be used.
@@ -73,27 +91,34 @@ def fuse(
     config = with_overrides(load_config(config_path), index=index)
     _check_config(config, config_path)
     target = out / f"{config.name}.safetensors"
-    if target.resolve() in [path.resolve() for path in members]:
+    paths = [*members, *experts]
+    if target.resolve() in [path.resolve() for path in paths]:
         raise ConfigError(
             f"{target} is a member, and would be replaced.", "Choose another --out, or name."
         )
-    loaded = [Member(*load_checkpoint(path)) for path in members]
-    cards = [one.card for one in loaded]
-    each = _shares(shares, cards)
+    loaded = [load_checkpoint(path) for path in paths]
+    cards = [card for _, card in loaded]
+    _check_different(cards)
+    counted = _each("share", shares, len(members), default=1.0)
+    ahead = _each("margin", margins, len(experts), default=MARGIN)
+    parts = [Member(*one, share=share) for one, share in zip(loaded, counted, strict=False)]
+    parts += [Member(*one, margin=margin)
+              for one, margin in zip(loaded[len(members):], ahead, strict=True)]  # fmt: skip
     _check_licence(config, cards)
     common_input(cards)  # before faces are looked for
     command = command_of("fuse", config_path, fakes or {})
     command += "".join(f" --member {path.name}" for path in members)
     if shares:
-        command += "".join(f" --share {share:g}" for share in each)
+        command += "".join(f" --share {share:g}" for share in counted)
+    for path, margin in zip(experts, ahead, strict=True):
+        command += f" --expert {path.name} --margin {margin:g}"
     crops = load_crops(config, out.parent / "cache", fakes or {})
-    return fuse_on(config, loaded, each, crops, out=out, command=command)
+    return fuse_on(config, parts, crops, out=out, command=command)
 
 
 def fuse_on(
     config: TrainConfig,
     members: Sequence[Member],
-    shares: Sequence[float],
     crops: Crops,
     *,
     out: Path,
@@ -104,8 +129,7 @@ def fuse_on(
 
     Args:
         config: its `model` and index are not looked at.
-        members, shares: at least two, as many of each. The members' parameters are rounded as they
-            are stored.
+        members: at least two, experts last. Their parameters are rounded as they are stored.
         crops: items of the split val; others are not used.
         out: folder for the weights.
         command: what the card says they were made with.
@@ -118,16 +142,18 @@ def fuse_on(
     started = time.perf_counter()
     cards = [one.card for one in members]
     spec = replace(model_spec(ENSEMBLE), input=common_input(cards))
-    architecture = EnsembleConfig(members=tuple(_described(one) for one in members))
+    architecture = EnsembleConfig(members=_described(members))
     sets = scored_sets(crops, spec, config, decide)
     if decide:
         _check_families(config, [item.name for item in sets])
-    model = Ensemble(architecture, [one.network for one in members])
-    as_stored(model)
     reals = [item for item in sets if item.name == "real"]
+    for one in members:
+        as_stored(one.network)
     alone = [score_sets(one.network, reals, spec.input)["real"][0] for one in members]
     _check_spread(cards, alone)
-    model.weigh(*on_one_scale(alone, shares))
+    model = Ensemble(architecture, [one.network for one in members])
+    as_stored(model)
+    model.weigh(*balanced(alone, members))
     scores, embeddings = embed_sets(model, sets if decide else [], spec.input)
     learned = not model_spec(cards[0].architecture).fixed  # the embedding is the first member's
     families = config.data.families
@@ -135,13 +161,13 @@ def fuse_on(
     told = facts(config, crops, command, time.perf_counter() - started)
     data = told["configuration"]["data"]
     told["configuration"] = {"data": {name: data[name] for name in DATA}}  # nothing else had a say
-    told["members"] = [_told(*pair) for pair in zip(cards, shares, strict=True)]
+    told["members"] = [_told(one) for one in members]
     card = Card(
         name=config.name,
         architecture=ENSEMBLE,
         config=architecture.model_dump(mode="json"),
         input=spec.input,
-        summary=f"a weighted mean of {', '.join(card.architecture for card in cards)}",
+        summary=_summary(members),
         licence=config.licence,
         limitations=config.limitations,
         training=told,
@@ -153,6 +179,30 @@ def fuse_on(
     path = out / f"{config.name}.safetensors"
     save_checkpoint(path, model, card, half=True)
     return path
+
+
+def balanced(
+    alone: Sequence[NDArray[np.float64]], members: Sequence[Member]
+) -> tuple[list[float], float, list[float]]:
+    """What `Ensemble.weigh` takes.
+
+    The mean's logits, see `on_one_scale`; those of an expert get the mean and deviation that the
+    mean's have, and fall short of it by the expert's margin.
+
+    Args:
+        alone: each member's logits of the validation reals, (N,).
+        members: experts last.
+    """
+    shares = [one.share for one in members if one.margin is None]
+    weights, bias = on_one_scale(alone[: len(shares)], shares)
+    together = bias + sum(w * mine for w, mine in zip(weights, alone, strict=False))
+    centre, spread = float(np.mean(together)), float(np.std(together))
+    offsets = []
+    for one, mine in zip(members, alone, strict=True):
+        if one.margin is not None:
+            weights.append(float(spread / np.std(mine)))
+            offsets.append(centre - one.margin * spread - weights[-1] * float(np.mean(mine)))
+    return weights, bias, offsets
 
 
 def on_one_scale(
@@ -245,36 +295,70 @@ def _check_licence(config: TrainConfig, cards: Sequence[Card]) -> None:
         )
 
 
-def _shares(shares: Sequence[float] | None, cards: Sequence[Card]) -> list[float]:
+def _check_different(cards: Sequence[Card]) -> None:
     if len({card.weights_sha256 for card in cards}) < max(2, len(cards)):
         raise ConfigError(
             f"An ensemble needs different networks; these are {', '.join(c.name for c in cards)}.",
-            "Give --member twice or more, each with other weights.",
+            "Give --member twice or more, or with --expert, each with other weights.",
         )
-    if not shares:
-        return [1.0] * len(cards)
-    if len(shares) != len(cards) or not all(0 < share < math.inf for share in shares):
+
+
+def _each(name: str, given: Sequence[float] | None, count: int, *, default: float) -> list[float]:
+    """One positive number for each network, as given or all the same."""
+    if not given:
+        return [default] * count
+    if len(given) != count or not all(0 < one < math.inf for one in given):
+        network = {"share": "member", "margin": "expert"}[name]
         raise ConfigError(
-            f"The shares {', '.join(f'{share:g}' for share in shares)} are not one positive number "
-            f"for each of {len(cards)} members.",
-            "Give --share as often as --member, in the same order, or not at all.",
+            f"The {name}s {', '.join(f'{one:g}' for one in given)} are not one positive number "
+            f"for each of {count} {network}s.",
+            f"Give --{name} as often as --{network}, in the same order, or not at all.",
         )
-    return list(shares)
+    return list(given)
 
 
-def _described(member: Member) -> MemberConfig:
-    """The network as it was built: a card may leave out what is so by default."""
-    config: Any = member.network.config
-    return MemberConfig(
-        architecture=member.card.architecture, config=config.model_dump(mode="json")
-    )
+def _described(members: Sequence[Member]) -> tuple[MemberConfig, ...]:
+    """The networks as they were built: a card may leave out what is so by default."""
+    found: list[MemberConfig] = []
+    statistics: list[object] = []
+    for one in members:
+        config: Any = one.network.config
+        same = _statistics(one.network)
+        found.append(
+            MemberConfig(
+                architecture=one.card.architecture,
+                config=config.model_dump(mode="json"),
+                expert=one.margin is not None,
+                statistics_of=statistics.index(same) if same in statistics else None,
+            )
+        )
+        statistics.append(same if same is not None else object())
+    return tuple(found)
 
 
-def _told(card: Card, share: float) -> dict[str, Any]:
+def _statistics(network: nn.Module) -> object:
+    """What a head's statistics are, to compare; None of a network without fixed ones."""
+    if not isinstance(network, StatisticsNet):
+        return None
+    told = [dict(source.measured) for source in network.sources()]
+    return type(network.statistics), json.dumps(told, sort_keys=True)
+
+
+def _summary(members: Sequence[Member]) -> str:
+    """What it is, in a line."""
+    mean = ", ".join(one.card.architecture for one in members if one.margin is None)
+    experts = ", ".join(one.card.architecture for one in members if one.margin is not None)
+    found = f"a weighted mean of {mean}" if "," in mean else mean
+    return f"{found}, or an expert where it sees more: {experts}" if experts else found
+
+
+def _told(member: Member) -> dict[str, Any]:
+    card = member.card
+    part = {"share": member.share} if member.margin is None else {"margin": member.margin}
     return {
         "name": card.name,
         "weights_sha256": card.weights_sha256,
-        "share": share,
+        **part,
         "licence": card.licence,
         "families": sorted(families_of(card)),
         "training": card.training,

@@ -29,6 +29,21 @@ from unmask.errors import MissingExtraError
     help="What each member counts, in their order.  [default: alike]",
 )
 @click.option(
+    "--expert",
+    "experts",
+    metavar="MODEL",
+    multiple=True,
+    help="Weights that know fakes of one kind, and are heard where they see more than the members.",
+)
+@click.option(
+    "--margin",
+    "margins",
+    type=float,
+    multiple=True,
+    help="How much more each expert has to see, in deviations of the validation reals.  "
+    "[default: 1]",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the weights.  [default: runs/<name of CONFIG>]",
@@ -48,6 +63,8 @@ def fuse(
     config: Path,
     members: tuple[str, ...],
     shares: tuple[float, ...],
+    experts: tuple[str, ...],
+    margins: tuple[float, ...],
     out: Path | None,
     index: Path | None,
     fakes: tuple[str, ...],
@@ -55,7 +72,8 @@ def fuse(
     """Put trained models together into one.
 
     The YAML file CONFIG (`model: ensemble`) says on what thresholds are fitted: the validation
-    split of its index. A score is a weighted mean of the members'. Prints the path of the weights.
+    split of its index. A score is a weighted mean of the members', or an expert's where that is
+    greater. Prints the path of the weights.
     """
     if importlib.util.find_spec("lightning") is None:
         raise MissingExtraError("unmask fuse", "train", "lightning")
@@ -67,6 +85,8 @@ def fuse(
         [locate_weights(member) for member in members],
         out=out or Path("runs") / config.stem,
         shares=shares,
+        experts=[locate_weights(expert) for expert in experts],
+        margins=margins,
         index=index,
         fakes={name: Path(path) for name, path in pairs("--fakes", fakes)},
     )
