@@ -6,7 +6,8 @@
         --out benchmarks/results/default_model.json
 
 Trains what is not yet trained in `--runs`: the parts of the default model, and those of a model
-like it per file of `configs/left_out`, without the families named there; and fuses them. Scores the
+like it per file of `configs/left_out`, without the families named there; and fuses them. The
+families that only the expert knows are left out with the expert. Scores the
 validation split, on which the decision was fitted, and the test split. With `--install` the default
 model and its card, with these results in it, go into the package. `--config
 configs/permissive.yaml` measures that model instead, without models of left-out families.
@@ -37,6 +38,7 @@ from unmask.metrics.calibration import brier, expected_calibration_error, sigmoi
 from unmask.metrics.ranking import auc, equal_error_rate, tpr_at_fpr
 from unmask.models.checkpoint import Card, load_checkpoint, read_card, write_card
 from unmask.models.efficientnet_lite import fold_norms
+from unmask.training.card import families_of
 from unmask.training.config import TrainConfig, load_config
 from unmask.training.fuse import Member, fuse, fuse_on
 from unmask.training.module import Embeddings, Scores, embed_sets, reals_beside
@@ -50,6 +52,9 @@ SECOND = Path("configs/default_second.yaml")
 PROBE = Path("configs/default_probe.yaml")
 SHARES = (0.625, 0.375)
 """Of the second run and of the head on frozen features."""
+EXPERT = Path("configs/default_expert.yaml")
+MARGIN = 1.0
+"""How much more than the mean of the two it has to see."""
 LEFT_OUT = Path("configs/left_out")
 PACKAGED = ROOT / "src/unmask/weights"
 LEAST = 20
@@ -150,6 +155,13 @@ def source_control(scores: Scores) -> dict[str, float]:
     return {s: auc((sources == s).astype(int), logits) for s in sorted(set(real.sources))}
 
 
+def change_control(scores: Scores) -> dict[str, float]:
+    """AUC of changed reals against the same as they are: 0.5 when no change looks like a fake."""
+    plain = scores["real"][0]
+    labels = np.r_[np.zeros(len(plain)), np.ones(len(plain))]
+    return {name: auc(labels, np.r_[plain, scores[name][0]]) for name in DAILY}
+
+
 def calibration(scores: Scores, card: Card, families: list[str]) -> dict[str, float]:
     """ECE and Brier score of the calibrated probability, both classes weighing the same."""
     assert card.decision is not None
@@ -204,7 +216,7 @@ def measured(
         if item.label and name not in families
     }
     for fold, path in left_out.items():
-        trained_on = load_config(LEFT_OUT / f"{fold}.yaml").data.families
+        trained_on = families_of(read_card(path))
         lacking = [family for family in families if family not in trained_on]
         other, _, _ = scored(path, [one for one in sets if one.name in ("real", *lacking)])
         for family in lacking:
@@ -221,6 +233,7 @@ def measured(
         "reals_flagged": alarms(scores, flag),
         "reals_flagged_by_group": groups(scores, flag, sides, people),
         "source_against_source_auc": source_control(scores),
+        "change_against_none_auc": change_control(scores),
         "calibration": calibration(scores, card, families),
         "unfamiliar": unfamiliar(embeddings, card),
     }  # fmt: skip
@@ -276,8 +289,21 @@ class Parts(NamedTuple):
         out = self.runs / DEFAULT.stem
         if (found := kept(out, load_config(DEFAULT))) is not None:
             return found
-        members = [self.trained(SECOND), self.trained(PROBE)]
-        return fuse(DEFAULT, members, out=out, shares=SHARES, index=self.index, fakes=self.fakes)
+        return fuse(
+            DEFAULT,
+            [self.trained(SECOND), self.trained(PROBE)],
+            out=out,
+            shares=SHARES,
+            experts=[self.trained(EXPERT)],
+            margins=[MARGIN],
+            index=self.index,
+            fakes=self.fakes,
+        )
+
+    def without_expert(self, crops: Crops) -> Path:
+        """The members of the default model alone."""
+        config = load_config(DEFAULT).model_copy(update={"name": "without-expert"})
+        return self._fused(config, [self.trained(SECOND), self.trained(PROBE)], None, crops)
 
     def head_without(self, fold: Path, crops: Crops) -> Path:
         """A head on frozen features that never saw the families that a fold lacks."""
@@ -289,14 +315,23 @@ class Parts(NamedTuple):
         return train_on(config, crops, out=out, cache=cache, command=command(), resume=True)
 
     def without(self, fold: Path, crops: Crops) -> Path:
-        """A network and a head on frozen features that never saw these families, fused."""
+        """The default model's like, of parts that never saw these families."""
         config = self._of_fold(DEFAULT, fold)
+        members = [self.trained(fold), self.head_without(fold, crops)]
+        return self._fused(config, members, self.trained(EXPERT), crops)
+
+    def _fused(
+        self, config: TrainConfig, members: Sequence[Path], expert: Path | None, crops: Crops
+    ) -> Path:
+        """Parts put together as the default model's are, without a decision."""
         out = self.runs / config.name
         if (found := kept(out, config)) is not None:
             return found
-        members = [Member(*load_checkpoint(one))
-                   for one in (self.trained(fold), self.head_without(fold, crops))]  # fmt: skip
-        return fuse_on(config, members, SHARES, crops, out=out, command=command(), decide=False)
+        parts = [Member(*load_checkpoint(path), share=share)
+                 for path, share in zip(members, SHARES, strict=True)]  # fmt: skip
+        if expert is not None:
+            parts.append(Member(*load_checkpoint(expert), margin=MARGIN))
+        return fuse_on(config, parts, crops, out=out, command=command(), decide=False)
 
     def _of_fold(self, part: Path, fold: Path) -> TrainConfig:
         """A part of the default model, on the families of a fold."""
@@ -337,6 +372,8 @@ def main() -> None:
     folds = sorted(LEFT_OUT.glob("*.yaml")) if whole else []
     crops = prepare_crops(read_items_with(args.index, fakes), args.runs / "cache")
     left_out = {path.stem: parts.without(path, crops) for path in folds}
+    if whole:
+        left_out["expert"] = parts.without_expert(crops)
     people = read_people(args.people)
     decision = read_card(weights).decision
     assert decision is not None

@@ -113,6 +113,15 @@ def unfamiliar(split: str = "test") -> str:
     return table(["faces", "unfamiliar"], rows)
 
 
+def change_control() -> str:
+    """Changed reals against the same as they are, test split."""
+    found = results("default_model")["results"]["splits"]["test"]["change_against_none_auc"]
+    return table(
+        ["reals", "AUC against the same as they are"],
+        [[name.removeprefix("real/"), f"{value:.3f}"] for name, value in found.items()],
+    )
+
+
 def longer() -> str:
     """The network after each run, and with the head on frozen features: families trained on."""
     runs = [
@@ -158,6 +167,30 @@ def network_without_stylegan() -> str:
     left_out = trial("network_without_stylegan")["left_out"]
     rows = auc_rows({f"`{family}`": row for family, row in left_out["families"].items()})
     return table(["AUC, left out", *left_out["mean"]], [*rows, *mean_rows(left_out["mean"])])
+
+
+def expert_margin() -> str:
+    """Validation AUC by the margin that the expert has to pass."""
+    rows = []
+    for row in results("expert_margin")["results"]["margins"]:
+        parts = [row["expert"], row["left_out"], row["trained_on"]]
+        shown = [
+            text
+            for one in parts
+            for text in (f"{one['auc']:.3f}", f"{100 * one['tpr_at_1pct_fpr']:.1f}%")
+        ]
+        rows.append(["none" if row["margin"] is None else f"{row['margin']:g}", *shown])
+    heads = ["StyleGAN", "left out", "trained on"]
+    return table(["margin", *(h for head in heads for h in (f"{head}, AUC", "found"))], rows)
+
+
+def expert_alone() -> str:
+    """What the expert by itself says of every family, validation split."""
+    found = results("expert_margin")["results"]["expert_alone"]
+    return table(
+        ["family", "AUC of the expert alone"],
+        [[f"`{family}`", f"{one['auc']:.3f}"] for family, one in found.items()],
+    )
 
 
 def auc_rows(families: dict[str, dict[str, Any]]) -> list[list[str]]:

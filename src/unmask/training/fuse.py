@@ -73,8 +73,8 @@ def fuse(
             of them says where that is more than the members' mean.
         out: folder for `NAME.safetensors` and its card; face crops are kept in `cache` beside it.
         shares: what each member counts, alike without.
-        margins: how much more than the mean each expert has to see, see `Member`; without, `MARGIN`
-            each.
+        margins: how much more than the mean each expert has to see, see `Member`; without them
+            `MARGIN` each.
         index: instead of the configuration's.
         fakes: generator -> another index, of which its fakes are taken and nothing else.
 
