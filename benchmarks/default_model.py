@@ -53,7 +53,7 @@ PROBE = Path("configs/default_probe.yaml")
 SHARES = (0.625, 0.375)
 """Of the second run and of the head on frozen features."""
 EXPERT = Path("configs/default_expert.yaml")
-MARGIN = 1.0
+MARGIN = 0.75
 """How much more than the mean of the two it has to see."""
 LEFT_OUT = Path("configs/left_out")
 PACKAGED = ROOT / "src/unmask/weights"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from default_model import DEFAULT, EXPERT, LEFT_OUT, MARGIN, PROBE, SECOND, SHARES, Parts
+from default_model import DEFAULT, EXPERT, LEFT_OUT, PROBE, SECOND, SHARES, Parts
 from numpy.typing import NDArray
 from record import Record, arguments
 
@@ -140,7 +140,6 @@ def measured(parts: Parts, crops: Crops) -> dict[str, Any]:
     return {
         "split": "val",
         "shares": list(SHARES),
-        "chosen": MARGIN,
         "expert_knows": sorted(known),
         "expert_alone": alone,
         "margins": rows,
