@@ -83,8 +83,8 @@ def fuse(
 
     Raises:
         ConfigError: another network than an ensemble, settings that only training has, fewer than
-            two networks, networks that do not look at the same pictures, no fakes of a family, or no
-            licence for weights that have one.
+            two networks, networks that do not look at the same pictures, no fakes of a family, or
+            no licence for weights that have one.
         CheckpointError: a member cannot be read.
         DatasetError: the index cannot be used.
     """
