@@ -30,8 +30,8 @@ def test_every_shipped_configuration_loads(path: Path) -> None:
 
 def test_the_defaults_parts_are_trained_on_the_same() -> None:
     folder = Path(__file__).parents[2] / "configs"
-    names = ("default_first", "default_second", "default_probe", "default")
-    first, second, probe, whole = (load_config(folder / f"{name}.yaml") for name in names)
+    names = ("default_first", "default_second", "default_probe", "default_expert", "default")
+    first, second, probe, expert, whole = (load_config(folder / f"{name}.yaml") for name in names)
     same = {"window": second.data.window, "repeats": second.data.repeats}
     assert first.data.model_copy(update=same) == second.data
     assert (first.model, first.seed) == (second.model, second.seed)
@@ -40,13 +40,18 @@ def test_the_defaults_parts_are_trained_on_the_same() -> None:
         "native_size": None,
         "native_limit": None,
         "draws": second.data.draws,
-        "families": {**probe.data.families, "stylegan": 2},
     }
     assert probe.data.model_copy(update=of_heads) == second.data
+    own = {"families": probe.data.families}
+    assert expert.data.model_copy(update=own) == probe.data
+    assert (expert.model, expert.model_options) == (probe.model, probe.model_options)
+    assert not set(expert.data.families) & set(probe.data.families)
+    assert {*expert.data.families, *probe.data.families} == set(whole.data.families)
     looks_at = sized(model_spec(probe.model), probe).input
     assert looks_at.native_size == model_spec(second.model).input.native_size
     assert looks_at.native_limit == model_spec(second.model).input.native_limit
-    assert first.licence == second.licence == whole.licence  # that of the strictest part
+    licences = {part.licence for part in (first, second, expert)}
+    assert licences == {whole.licence}  # that of the strictest part
     for part in (first, second, probe):
         assert part.data.families.items() <= whole.data.families.items()
         assert part.data.beside == whole.data.beside
