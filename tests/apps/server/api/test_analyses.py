@@ -73,6 +73,18 @@ def test_a_full_queue_refuses_before_the_file_is_received(
     assert bench.send(key="k1").json()["id"] == first
 
 
+def test_a_result_in_an_analysis_is_the_one_that_is_downloaded(bench: Any) -> None:
+    id = bench.analysed()
+    alone = bench.client.get(f"/v1/analyses/{id}/result.json").json()
+    assert alone["schema"] == "unmask.result/1"
+    assert bench.client.get(f"/v1/analyses/{id}").json()["result"] == alone
+    assert bench.client.post(f"/v1/analyses/{id}/cancel").json()["result"] == alone
+    bench.submitted(key="again")
+    done = bench.finish(bench.submitted(key="again"))
+    again = bench.send(key="again").json()
+    assert again["result"]["schema"] == done.schema_
+
+
 def test_the_result_comes_under_the_name_of_the_file(bench: Any) -> None:
     id = bench.analysed(name="clip.png")
     text = bench.client.get(f"/v1/analyses/{id}").text

@@ -175,7 +175,7 @@ async def cancel(request: Request, caller: Submitter, id: JobId) -> Response:
 
 def sent(job: Job, status: int = 200, **headers: str) -> Response:
     """A job as its owner sees it, written at once: it was checked when it was built."""
-    content = bodies.analysis(job).model_dump_json()
+    content = bodies.analysis(job).model_dump_json(by_alias=True)
     return Response(content, status, headers, media_type="application/json")
 
 
