@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from default_model import DEFAULT, EXPERT, LEFT_OUT, PROBE, SECOND, SHARES, Parts
-from numpy.typing import NDArray
 from record import Record, arguments
 
 from unmask.apps.cli.indices import pairs
@@ -33,7 +32,6 @@ from unmask.training.module import Scores, reals_beside, score_sets
 
 MARGINS = (None, 2.0, 1.5, 1.0, 0.75, 0.5, 0.25, 0.0)
 """None: without the expert."""
-Logits = dict[str, NDArray[np.float64]]
 
 
 def said(weights: Path, sets: Sequence[ScoringSet]) -> tuple[Member, Scores]:
@@ -43,7 +41,7 @@ def said(weights: Path, sets: Sequence[ScoringSet]) -> tuple[Member, Scores]:
     return member, score_sets(member.network, sets, member.card.input)
 
 
-def together(found: Sequence[tuple[Member, Scores]], margin: float | None) -> Logits:
+def together(found: Sequence[tuple[Member, Scores]], margin: float | None) -> Scores:
     """What an ensemble says: of two members, and of the expert that is last unless margin is None.
 
     Args:
@@ -56,26 +54,21 @@ def together(found: Sequence[tuple[Member, Scores]], margin: float | None) -> Lo
         parts.append(found[-1][0]._replace(margin=margin))
     reals = [scores["real"][0] for _, scores in found]
     weights, bias, offsets = balanced(reals, parts)
-    logits = {}
-    for name in found[0][1]:
+    scored: Scores = {}
+    for name, (_, items) in found[0][1].items():
         each = [w * scores[name][0] for w, (_, scores) in zip(weights, found, strict=True)]
         mean = np.sum(each[: len(SHARES)], axis=0) + bias
         raised = [mine + offset for mine, offset in zip(each[len(SHARES) :], offsets, strict=True)]
-        logits[name] = np.max([mean, *raised], axis=0)
-    return logits
+        scored[name] = np.max([mean, *raised], axis=0), items
+    return scored
 
 
-def of_family(
-    logits: Mapping[str, NDArray[np.float64]],
-    scores: Scores,
-    family: str,
-    beside: Mapping[str, Sequence[str]],
-) -> dict[str, float]:
+def of_family(scores: Scores, family: str, beside: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """AUC, and the share found where 1% of the reals beside them are flagged."""
-    alike = {name: (values, scores[name][1]) for name, values in logits.items()}
-    reals, _ = reals_beside(alike, family, beside)
-    labels = np.r_[np.zeros(len(reals)), np.ones(len(logits[family]))]
-    values = np.r_[reals, logits[family]]
+    reals, _ = reals_beside(scores, family, beside)
+    fakes, _ = scores[family]
+    labels = np.r_[np.zeros(len(reals)), np.ones(len(fakes))]
+    values = np.r_[reals, fakes]
     return {"auc": auc(labels, values), "tpr_at_1pct_fpr": tpr_at_fpr(labels, values, 0.01)}
 
 
@@ -107,27 +100,24 @@ def measured(parts: Parts, crops: Crops) -> dict[str, Any]:
     )
     sets = [one for one in sets if one.name in ("real", *families)]
     expert = said(expert_path, sets)
-    alone = {name: of_family({k: v for k, (v, _) in expert[1].items()}, expert[1], name, beside)
-             for name in families}  # fmt: skip
+    alone = {name: of_family(expert[1], name, beside) for name in families}
     known = families_of(expert[0].card)
     whole = [said(parts.trained(SECOND), sets), said(parts.trained(PROBE), sets), expert]
     lacking = {}
     for path in sorted(LEFT_OUT.glob("*.yaml")):
-        unseen = [f for f in families if f not in load_config(path).data.families]
-        unseen = [family for family in unseen if family not in known]
+        trained = load_config(path).data.families
+        unseen = [name for name in families if name not in trained and name not in known]
         some = [one for one in sets if one.name in ("real", *unseen)]
         pair = [said(parts.trained(path), some), said(parts.head_without(path, crops), some)]
         lacking[path.stem] = (unseen, [*pair, expert])
     rows = []
     for margin in MARGINS:
-        logits = together(whole, margin)
-        inside = {name: of_family(logits, expert[1], name, beside) for name in families}
+        scores = together(whole, margin)
+        inside = {name: of_family(scores, name, beside) for name in families}
         outside = {}
         for unseen, found in lacking.values():
-            kept = [(one, {name: scores[name] for name in ("real", *unseen)})
-                    for one, scores in found]  # fmt: skip
-            logits = together(kept, margin)
-            outside |= {name: of_family(logits, expert[1], name, beside) for name in unseen}
+            scores = together(found, margin)
+            outside |= {name: of_family(scores, name, beside) for name in unseen}
         rows.append(
             {
                 "margin": margin,

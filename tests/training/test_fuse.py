@@ -62,14 +62,20 @@ def members(runs: Path, index: Path) -> list[Path]:
     ]
 
 
-@pytest.fixture(scope="module")
-def fused(runs: Path, index: Path, members: list[Path]) -> Path:
-    words = ["fuse", str(written(runs, WHOLE)), "--index", str(index), "--out", str(runs / "whole")]
+def made(runs: Path, index: Path, name: str, members: list[Path], *more: str) -> Path:
+    """By the command."""
+    config = written(runs, {**WHOLE, "name": name})
+    words = ["fuse", str(config), "--index", str(index), "--out", str(runs / name), *more]
     for path in members:
         words += ["--member", str(path)]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     return Path(done.stdout.strip())
+
+
+@pytest.fixture(scope="module")
+def fused(runs: Path, index: Path, members: list[Path]) -> Path:
+    return made(runs, index, "whole", members)
 
 
 def test_it_scores_as_the_mean_of_its_members_on_one_scale(
@@ -129,8 +135,8 @@ def test_without_a_decision_the_weights_are_the_same(
     crops = prepare_crops(read_items(index), runs / "cache")
     config = load_config(runs / "whole.yaml")
     loaded = [Member(*load_checkpoint(path)) for path in members]
-    made = fuse_on(config, loaded, crops, out=runs / "bare", command="a", decide=False)
-    (bare, card), (whole, _) = load_checkpoint(made), load_checkpoint(fused)
+    path = fuse_on(config, loaded, crops, out=runs / "bare", command="a", decide=False)
+    (bare, card), (whole, _) = load_checkpoint(path), load_checkpoint(fused)
     assert card.decision is None
     for name, tensor in bare.state_dict().items():
         assert torch.equal(tensor, whole.state_dict()[name]), name
@@ -160,13 +166,7 @@ def expert(runs: Path, index: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def raised(runs: Path, index: Path, members: list[Path], expert: Path) -> Path:
-    words = ["fuse", str(written(runs, {**WHOLE, "name": "raised"})), "--index", str(index)]
-    words += ["--out", str(runs / "raised"), "--expert", str(expert), "--margin", "0.5"]
-    for path in members:
-        words += ["--member", str(path)]
-    done = CliRunner().invoke(app, words)
-    assert done.exit_code == 0, done.output
-    return Path(done.stdout.strip())
+    return made(runs, index, "raised", members, "--expert", str(expert), "--margin", "0.5")
 
 
 def test_an_expert_is_heard_past_its_margin(

@@ -89,15 +89,16 @@ class Ensemble(nn.Module):
         super().__init__()
         self.config = config
         self.members = nn.ModuleList(members)
-        self.summed = [not member.expert for member in config.members]
+        self.summed = [n for n, member in enumerate(config.members) if not member.expert]
+        self.experts = [n for n, member in enumerate(config.members) if member.expert]
         for number, member in enumerate(config.members):
             if member.statistics_of is not None:
                 _leave_to(members[member.statistics_of], members[number], number)
         # buffers, since parameters are stored as float16
-        self.register_buffer("weight", torch.full((len(members),), 1 / sum(self.summed)))
+        self.register_buffer("weight", torch.full((len(members),), 1 / len(self.summed)))
         self.register_buffer("bias", torch.zeros(()))
-        if not all(self.summed):
-            self.register_buffer("offset", torch.zeros(len(members) - sum(self.summed)))
+        if self.experts:
+            self.register_buffer("offset", torch.zeros(len(self.experts)))
 
     def weigh(self, weight: Sequence[float], bias: float, offset: Sequence[float] = ()) -> None:
         """Set what each logit is multiplied by, and what is added to the sum and to each expert's.
@@ -112,10 +113,8 @@ class Ensemble(nn.Module):
         """
         if len(weight) != len(self.members):
             raise ShapeError(f"{len(weight)} weights for {len(self.members)} members.")
-        if len(offset) != len(self.members) - sum(self.summed):
-            raise ShapeError(
-                f"{len(offset)} offsets for {len(self.members) - sum(self.summed)} experts."
-            )
+        if len(offset) != len(self.experts):
+            raise ShapeError(f"{len(offset)} offsets for {len(self.experts)} experts.")
         self.weight.copy_(torch.tensor(weight))
         self.bias.fill_(bias)
         if offset:
@@ -126,8 +125,8 @@ class Ensemble(nn.Module):
         each = torch.stack([one.logit.float() for one in found], dim=1) * self.weight
         # no product of matrices, which autocast would round
         logit = each[:, self.summed].sum(dim=1) + self.bias
-        if not all(self.summed):
-            experts = each[:, [not one for one in self.summed]] + self.offset
+        if self.experts:
+            experts = each[:, self.experts] + self.offset
             logit = torch.maximum(logit, experts.amax(dim=1))
         return ModelOutput(logit, found[0].embedding)
 

@@ -152,7 +152,6 @@ def fuse_on(
     alone = [score_sets(one.network, reals, spec.input)["real"][0] for one in members]
     _check_spread(cards, alone)
     model = Ensemble(architecture, [one.network for one in members])
-    as_stored(model)
     model.weigh(*balanced(alone, members))
     scores, embeddings = embed_sets(model, sets if decide else [], spec.input)
     learned = not model_spec(cards[0].architecture).fixed  # the embedding is the first member's
