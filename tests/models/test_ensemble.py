@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from pydantic import ValidationError
 from unmask.errors import ConfigError, ShapeError
 from unmask.inference.explain import heatmap
 from unmask.models.ensemble import Ensemble, EnsembleConfig, MemberConfig
+from unmask.models.probe import ProbeFeatures
 from unmask.models.registry import MODELS
 
 SMALL = {"frequency_channels": [8, 8], "fused": 8, "projection": 8}
@@ -113,6 +116,22 @@ def test_statistics_of_another_are_taken_and_stored_once(
     stored = [name for name in raised.state_dict() if name.startswith("members.2.statistics")]
     assert stored == []
     assert any(name.startswith("members.2.fusion") for name in raised.state_dict())
+
+
+def test_a_frozen_network_that_two_look_at_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+    ordinary = ProbeFeatures.__init__
+
+    def counted(self: ProbeFeatures, *arguments: Any) -> None:
+        built.append(1)
+        ordinary(self, *arguments)
+
+    monkeypatch.setattr(ProbeFeatures, "__init__", counted)
+    first = MemberConfig(architecture="probe", config={"fused": 4, "projection": 4})
+    again = first.model_copy(update={"expert": True, "statistics_of": 0})
+    made = MODELS["ensemble"].create(config=EnsembleConfig(members=(first, again)))
+    assert len(built) == 1
+    assert [name for name in made.state_dict() if name.startswith("members.1.statistics")] == []
 
 
 def test_an_ensemble_without_experts_stores_what_it_did(model: Ensemble) -> None:

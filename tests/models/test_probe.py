@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from unmask.errors import ConfigError
-from unmask.models.probe import GRAMS, ProbeConfig, ProbeNet, gram, moments
+from unmask.models.probe import GRAMS, ProbeConfig, ProbeFeatures, ProbeNet, gram, moments
 from unmask.models.rich import RichConfig, RichFeatures, RichNet
 
 
@@ -49,6 +49,17 @@ def test_means_and_deviations_are_those_of_the_stages(net: ProbeNet) -> None:
             atol=1e-4,
         )
         assert (f"gram {number}" in parts) == (number <= GRAMS)
+
+
+@pytest.mark.parametrize(
+    "backbone", ["tf_efficientnet_lite0", "efficientnet_b0", "tf_efficientnetv2_b0"]
+)
+def test_parts_have_the_sizes_that_columns_go_by(backbone: str) -> None:
+    features = ProbeFeatures(ProbeConfig(backbone=backbone), pretrained=False, weights=None)
+    with torch.no_grad():
+        found = features.parts(pixels(1))
+    assert {name: part.shape[1] for name, part in found.items()} == features.sizes
+    assert list(found) == list(features.sizes)
 
 
 def test_gram_matrices_equal_a_loop() -> None:

@@ -65,9 +65,13 @@ class ProbeFeatures(nn.Module):
             )
         self.rich = RichFeatures(RichConfig()) if config.rich else None
         self.eval()
-        with torch.no_grad():
-            taken = self.parts(torch.zeros(1, 3, 64, 64))
-        self.sizes = {name: part.shape[1] for name, part in taken.items()}
+        self.sizes: dict[str, int] = {}
+        """Of each part, in their order."""
+        for number, stage in enumerate(self.stages, 1):
+            width = [m for m in stage.modules() if isinstance(m, nn.BatchNorm2d)][-1].num_features
+            self.sizes |= {f"mean {number}": width, f"deviation {number}": width}
+            if number <= GRAMS:
+                self.sizes[f"gram {number}"] = width * (width + 1) // 2
         if self.rich is not None:
             self.sizes["rich"] = self.rich.size
 
@@ -163,6 +167,7 @@ class ProbeNet(StatisticsNet):
         config: see `ProbeConfig`.
         pretrained, backbone_weights: ImageNet weights, from the hub or a file. Without either the
             frozen network is a random one, which is a control and no detector.
+        statistics: another's, to look at instead of its own.
 
     Shape:
         `rgb` is ignored; `native` (N, 3, n, n) in [0, 255] -> `ModelOutput`.
@@ -177,9 +182,10 @@ class ProbeNet(StatisticsNet):
         *,
         pretrained: bool = False,
         backbone_weights: Path | None = None,
+        statistics: ProbeFeatures | None = None,
     ) -> None:
         config = config or ProbeConfig()
-        features = ProbeFeatures(config, pretrained, backbone_weights)
+        features = statistics or ProbeFeatures(config, pretrained, backbone_weights)
         super().__init__(config, features, columns(config, features))
 
     def sources(self) -> list[Source]:

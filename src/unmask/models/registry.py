@@ -334,13 +334,20 @@ def _ensemble(
             "An ensemble has no backbone of its own.",
             "Train its members, and put them together with `unmask fuse`.",
         )
-    return Ensemble(config, [_member(one) for one in config.members])
+    members: list[nn.Module] = []
+    for one in config.members:
+        owner = None if one.statistics_of is None else members[one.statistics_of]
+        members.append(_member(one, owner))
+    return Ensemble(config, members)
 
 
-def _member(member: MemberConfig) -> nn.Module:
+def _member(member: MemberConfig, owner: nn.Module | None) -> nn.Module:
+    """A network with random weights; without a frozen one of its own where `owner` has it."""
     spec = model_spec(member.architecture)
-    config = {**spec.config.model_dump(), **member.config}
-    return spec.create(config=type(spec.config).model_validate(config))
+    config = type(spec.config).model_validate({**spec.config.model_dump(), **member.config})
+    if isinstance(config, ProbeConfig) and isinstance(owner, ProbeNet):
+        return ProbeNet(config, statistics=owner.statistics)
+    return spec.create(config=config)
 
 
 _ENSEMBLE = ModelSpec(
