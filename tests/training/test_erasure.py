@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.items import read_items
-from unmask.data.scoring import scoring_sets
+from unmask.data.scoring import reals_of, scoring_sets
 from unmask.errors import ConfigError
 from unmask.models.lae import LAE
 from unmask.models.registry import MODELS
@@ -57,6 +57,22 @@ def test_scores_move_as_little_as_they_can(monkeypatch: pytest.MonkeyPatch) -> N
     np.testing.assert_allclose(found, best.x, rtol=1e-2, atol=1e-3)
 
 
+def test_counts_are_as_repeats() -> None:
+    weight, features, names = drawn()
+    counts = [1 + i % 3 for i in range(len(names))]
+    repeated = erased(
+        weight,
+        np.repeat(features, counts, axis=0),
+        [name for name, count in zip(names, counts, strict=True) for _ in range(count)],
+    )
+    np.testing.assert_allclose(erased(weight, features, names, counts), repeated, atol=1e-9)
+    np.testing.assert_allclose(
+        erased(weight, features, names, [5.0] * len(names)),
+        erased(weight, features, names),
+        atol=1e-9,
+    )
+
+
 def test_a_weight_that_sees_no_group_stays() -> None:
     weight, features, names = drawn(2)
     means = [features[np.array(names) == n].mean(0) for n in ("g0", "g1")]
@@ -97,6 +113,58 @@ def test_a_networks_sources_get_the_same_mean_logit(
     assert abs(before[0] - before[1]) > 1e-4
     assert after[0] == pytest.approx(after[1], abs=1e-5)
     assert np.mean(after) == pytest.approx(np.mean(before), abs=1e-5)  # as many of each
+
+
+def test_training_reals_count_alike_in_every_source(crops: Crops) -> None:
+    """Pooled by hand: each source's mean is of both splits, in the shares that these have in all."""
+    spec = MODELS["airl_small_frequency"]
+    torch.manual_seed(0)
+    model = spec.create().eval()
+    sets = scoring_sets(crops, spec.input, "val", forged=False, controls={})
+    whole = reals_of(crops, spec.input, "train", most=10_000)
+    first = whole.sources.index("tests-0")
+    places = [i for i, source in enumerate(whole.sources) if source == "tests-1" or i == first]
+    uneven = replace(
+        whole,
+        views=[whole.views[i] for i in places],
+        sources=[whole.sources[i] for i in places],
+        identities=[whole.identities[i] for i in places],
+    )
+    erase_sources(model, sets, spec.input, uneven)
+    scored = score_sets(model, [sets[0], replace(uneven, name="trained")], spec.input)
+    n_held, n_known = len(sets[0].views), len(places)
+    means = []
+    for source in ("tests-0", "tests-1"):
+        held, known = (
+            found[np.array(item.sources) == source].mean() for found, item in scored.values()
+        )
+        means.append((n_held * held + n_known * known) / (n_held + n_known))
+    assert means[0] == pytest.approx(means[1], abs=1e-5)
+
+
+def test_no_more_reals_of_a_source_are_drawn_than_asked_for(crops: Crops) -> None:
+    spec = MODELS["airl_small_frequency"].input
+    some, again = (reals_of(crops, spec, "train", most=3) for _ in range(2))
+    assert sorted(some.sources) == ["tests-0"] * 3 + ["tests-1"] * 3
+    assert some.identities == again.identities
+    assert len(some.views) == 6
+
+
+def test_training_reals_that_lack_a_source_do_not_count(crops: Crops) -> None:
+    spec = MODELS["airl_small_frequency"]
+    sets = scoring_sets(crops, spec.input, "val", forged=False, controls={})
+    whole = reals_of(crops, spec.input, "train", most=10_000)
+    places = [i for i, source in enumerate(whole.sources) if source == "tests-1"]
+    lacking = replace(
+        whole, views=[whole.views[i] for i in places], sources=["tests-1"] * len(places)
+    )
+    weights = []
+    for trained in (None, lacking):
+        torch.manual_seed(0)
+        model = spec.create().eval()
+        erase_sources(model, sets, spec.input, trained)
+        weights.append(model.logit.weight.detach())  # type: ignore[union-attr]
+    assert torch.equal(*weights)
 
 
 def test_what_cannot_be_erased_is_refused(crops: Crops, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,6 +147,20 @@ def scoring_sets(
     return sets
 
 
+def reals_of(crops: Crops, spec: InputSpec, split: str, *, most: int, seed: int = 0) -> ScoringSet:
+    """Reals of one split as they are, laundered; of each source no more than `most`, drawn."""
+    by_source: dict[str, list[int]] = {}
+    for index in crops.where(lambda item: item.split == split and item.label == 0):
+        by_source.setdefault(crops.items[index].source, []).append(index)
+    rng = np.random.default_rng([seed, 11])
+    chosen = [
+        rng.choice(found, min(most, len(found)), replace=False)
+        for _, found in sorted(by_source.items())
+    ]
+    indices = sorted(int(i) for drawn in chosen for i in drawn)
+    return _scoring_set("real", crops, indices, 0, spec, seed, _unchanged)
+
+
 def _unchanged(image: UInt8Image, points: FloatArray, rng: Generator) -> UInt8Image:
     return image
 

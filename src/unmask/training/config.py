@@ -99,8 +99,8 @@ class OptimConfig(_Section):
     """Share of the weights of `start` in those that are kept, which are an average of both
     (Wortsman et al. 2022)."""
     erase_sources: bool = False
-    """After training the logit is made blind to what tells the sources of validation reals apart,
-    so that none of them is judged more harshly (see `erasure`)."""
+    """After training the logit is made blind to what tells the sources of reals apart, so that none
+    of them is judged more harshly (see `erasure`)."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of a running average of the weights, which is what is validated and kept; 0 is off."""
     precision: str = Field("32-true", pattern="^(32-true|bf16-mixed|16-mixed)$")

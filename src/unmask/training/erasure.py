@@ -4,7 +4,9 @@ A network that was trained on reals of several collections reads a little of the
 picture, and then judges one collection's reals more harshly than another's. The head is linear, so
 that much of it can be undone exactly, with the least change to all scores: the least-squares
 concept erasure of Belrose et al. 2023 (LEACE), for a single linear score. It is fitted on the
-validation reals: what a network reads off pictures that it was trained on is something else.
+validation reals and on those of training. What a network reads off pictures that it was trained on is
+something else, but alike so for all sources, and a source may have too few of the others for its mean
+to be known.
 """
 
 from __future__ import annotations
@@ -24,13 +26,18 @@ from unmask.training.module import evaluating
 from unmask.transforms.preprocess import InputSpec, to_tensors
 
 LEAST = 10
-"""Validation reals of a source for its mean to be believed."""
+"""Validation reals that a source must have to take part."""
+MOST = 500
+"""Training reals of a source that are looked at."""
 SHRINKAGE = 0.03
 """Share of the mean variance that is added to every direction's: few reals leave some unseen."""
 
 
 def erased(
-    weight: NDArray[np.floating], features: NDArray[np.floating], groups: Sequence[str]
+    weight: NDArray[np.floating],
+    features: NDArray[np.floating],
+    groups: Sequence[str],
+    counts: Sequence[float] | None = None,
 ) -> NDArray[np.float64]:
     """Weights of a linear score whose mean is the same in every group.
 
@@ -40,16 +47,19 @@ def erased(
         weight: (D,).
         features: (N, D), those that the score is of.
         groups: (N,) names, at least two different ones.
+        counts: (N,) how often each counts, positive; alike without.
 
     Returns:
         (D,) float64.
     """
     x = np.asarray(features, np.float64)
+    times = np.ones(len(x)) if counts is None else np.asarray(counts, np.float64)
     names = sorted(set(groups))
     member = np.array([[group == name for name in names] for group in groups], np.float64)
-    means = member.T @ x / member.sum(axis=0)[:, None]
+    counted = member * times[:, None]
+    means = counted.T @ x / counted.sum(axis=0)[:, None]
     within = x - member @ means
-    covariance = within.T @ within / len(x)
+    covariance = (within * times[:, None]).T @ within / times.sum()
     covariance += SHRINKAGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     apart = (means[1:] - means[0]).T  # (D, groups - 1): no weight may see these
     solved = np.linalg.solve(covariance, apart)
@@ -80,29 +90,60 @@ def check_sources(sets: Sequence[ScoringSet], model: nn.Module) -> None:
         )
 
 
-def erase_sources(model: nn.Module, sets: Sequence[ScoringSet], spec: InputSpec) -> None:
-    """Make the mean logit of the validation reals the same for every source.
+def erase_sources(
+    model: nn.Module,
+    sets: Sequence[ScoringSet],
+    spec: InputSpec,
+    trained: ScoringSet | None = None,
+) -> None:
+    """Make the mean logit of the reals the same for every source.
 
-    The mean over all of them stays as it was.
+    The mean over all of the validation reals stays as it was. Of each source, validation reals count
+    as much beside those of training as they do in all.
 
     Args:
         model: its `logit` is changed; the features are what goes into it.
         sets: of the validation split; the reals, as they are and under every control, are used.
             Sources with fewer than `LEAST` of them take no part.
         spec: the network's input contract.
+        trained: reals of the training split; without, the validation reals alone count.
     """
     enough = {source for source, number in _counts(sets).items() if number >= LEAST}
     reals = [item for item in sets if item.label == 0]
+    if trained is not None and enough <= set(
+        trained.sources
+    ):  # else one would be at a disadvantage
+        reals.append(trained)
     features = np.concatenate([_features(model, item, spec) for item in reals])
     sources = [source for item in reals for source in item.sources]
+    held = [item is not trained for item in reals for _ in item.sources]
     kept = [i for i, source in enumerate(sources) if source in enough]
     logit = model.logit
     assert isinstance(logit, nn.Linear)
     before = logit.weight.detach().double().cpu().numpy()[0]
-    after = erased(before, features[kept], [sources[i] for i in kept])
+    after = erased(
+        before,
+        features[kept],
+        [sources[i] for i in kept],
+        _shared_alike([sources[i] for i in kept], [held[i] for i in kept]),
+    )
+    mean = features[[i for i in kept if held[i]]].mean(axis=0)
     with torch.no_grad():
-        logit.bias.add_(float(features[kept].mean(axis=0) @ (before - after)))
+        logit.bias.add_(float(mean @ (before - after)))
         logit.weight.copy_(torch.from_numpy(after)[None])
+
+
+def _shared_alike(sources: Sequence[str], held: Sequence[bool]) -> list[float]:
+    """How often each picture counts, so that both splits have the same share in every source.
+
+    A source counts by its pictures, and either split in it by all of its pictures.
+    """
+    cells, of_source = Counter(zip(held, sources, strict=True)), Counter(sources)
+    whole = Counter(held)
+    return [
+        whole[part] * of_source[source] / cells[part, source]
+        for part, source in zip(held, sources, strict=True)
+    ]
 
 
 def _counts(sets: Sequence[ScoringSet]) -> Counter[str]:

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.items import read_items_with
+from unmask.data.scoring import reals_of
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import Card, save_checkpoint
 from unmask.models.registry import model_spec
@@ -32,7 +33,7 @@ from unmask.training.card import command_of, facts, measured, started_from, trai
 from unmask.training.checks import check
 from unmask.training.config import TrainConfig, load_config, with_overrides
 from unmask.training.decision import fit_decision_on
-from unmask.training.erasure import check_sources, erase_sources
+from unmask.training.erasure import MOST, check_sources, erase_sources
 from unmask.training.feeds import feeds, scored_sets
 from unmask.training.launch import run_processes
 from unmask.training.module import DetectorModule, embed_sets
@@ -189,7 +190,7 @@ def train_on(
         best = averaged(first, best, config.optim.start_share)
     model.load_state_dict(best)
     if config.optim.erase_sources:
-        erase_sources(model, sets, spec.input)
+        erase_sources(model, sets, spec.input, reals_of(crops, spec.input, "train", most=MOST))
     as_stored(model)
     model.eval()
     embeddings = None
