@@ -116,7 +116,7 @@ def test_a_networks_sources_get_the_same_mean_logit(
 
 
 def test_training_reals_count_alike_in_every_source(crops: Crops) -> None:
-    """Pooled by hand: each source's mean is of both splits, in the shares that these have in all."""
+    """Pooled by hand: a source's mean is of both splits, in the shares that these have in all."""
     spec = MODELS["airl_small_frequency"]
     torch.manual_seed(0)
     model = spec.create().eval()

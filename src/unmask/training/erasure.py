@@ -4,9 +4,9 @@ A network that was trained on reals of several collections reads a little of the
 picture, and then judges one collection's reals more harshly than another's. The head is linear, so
 that much of it can be undone exactly, with the least change to all scores: the least-squares
 concept erasure of Belrose et al. 2023 (LEACE), for a single linear score. It is fitted on the
-validation reals and on those of training. What a network reads off pictures that it was trained on is
-something else, but alike so for all sources, and a source may have too few of the others for its mean
-to be known.
+validation reals and on those of training. What a network reads off pictures that it was trained on
+is something else, but alike so for all sources, and a source may have too few of the others for its
+mean to be known.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def erase_sources(
 ) -> None:
     """Make the mean logit of the reals the same for every source.
 
-    The mean over all of the validation reals stays as it was. Of each source, validation reals count
-    as much beside those of training as they do in all.
+    The mean over all of the validation reals stays as it was. In every source they count as much
+    beside those of training as they do in all.
 
     Args:
         model: its `logit` is changed; the features are what goes into it.
