@@ -17,10 +17,17 @@ from torch import nn
 from unmask.errors import ConfigError, MediaError
 from unmask.faces import FaceDetector, MTCNNDetector
 from unmask.inference.calibration import distances_from
+from unmask.inference.compiled import DEVICE as OPENVINO
+from unmask.inference.compiled import CompiledNet
 from unmask.inference.explain import Evidence, explain
 from unmask.inference.faces import FoundFaces, find_in_frames
 from unmask.inference.own_reals import CalibrationFile
-from unmask.inference.settings import Settings, choose_device, locate_weights
+from unmask.inference.settings import (
+    Settings,
+    choose_device,
+    locate_weights,
+    torch_device,
+)
 from unmask.inference.verdict import Scored, assemble, failed
 from unmask.media import Failure, Media, try_decode
 from unmask.models.checkpoint import Card, load_checkpoint, predict
@@ -59,13 +66,14 @@ class Detector:
         model: a network that only scores from now on: see `fold_norms`.
         card: its card, with a decision.
         settings: how inputs are sampled and scored.
-        device: as torch names it.
+        device: as torch names it, or openvino.
         face_detector: finds the faces; the packaged MTCNN by default.
         calibration: thresholds fitted on reals of one's own, instead of the card's.
 
     Raises:
-        ConfigError: the card has no decision: its thresholds were never fitted; or the calibration
-            was made for other weights.
+        ConfigError: the card has no decision: its thresholds were never fitted; the calibration
+            was made for other weights; or OpenVINO cannot run the model, or not in bfloat16.
+        MissingExtraError: openvino without its package.
 
     >>> from unmask import Detector
     >>> Detector.from_pretrained().scan("missing.jpg").reasons
@@ -87,8 +95,9 @@ class Detector:
                 f"The model {card.name} has no thresholds: they were never fitted.",
                 "Train it with `unmask train`, which fits them on validation items.",
             )
+        self._place = torch_device(device)
         # channels_last is free speed on CPU and GPU
-        self._network = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = model.to(self._place, memory_format=torch.channels_last)  # type: ignore[call-overload]
         fold_norms(self._network)
         if calibration is not None:
             calibration.check_weights(card.name, card.weights_sha256)
@@ -96,8 +105,23 @@ class Detector:
         self.decision = calibration.decision if calibration else card.decision
         self.settings = settings or Settings()
         self.device = device
-        self._faces = face_detector or MTCNNDetector(device=device)
-        self._crew = Crew(device)
+        self._faces = face_detector or MTCNNDetector(device=self._place)
+        self._crew = Crew(self._place)
+        self._compiled = self._compile() if device == OPENVINO else None
+
+    def _compile(self) -> CompiledNet:
+        if self.settings.precision != "float32":
+            raise ConfigError(
+                f"--device {OPENVINO} computes in float32, not in {self.settings.precision}.",
+                "Use --device cpu for it.",
+            )
+        return CompiledNet(
+            self._network,
+            self.card.input,
+            name=self.card.name,
+            digest=self.card.weights_sha256,
+            threads=self._crew.size,
+        )
 
     @classmethod
     def from_pretrained(
@@ -113,7 +137,8 @@ class Detector:
 
         Args:
             model: name, or path of a `.safetensors` file with its card beside it.
-            device: `auto` takes a GPU when there is one; else `cpu`, `cuda`, `cuda:1`, `mps`.
+            device: `auto` takes a GPU when there is one; else `cpu`, `cuda`, `cuda:1`, `mps`, or
+                `openvino`, which is faster than `cpu` once it has started.
             max_frames: frames looked at per video, spread evenly over it.
             precision: `float32`, or `bfloat16`, about twice as fast and slightly different.
             calibration: a file of `unmask calibrate`; the thresholds of the card without.
@@ -246,7 +271,7 @@ class Detector:
 
         No distances where it is not known from what they would be.
         """
-        most = SHARE if torch.device(self.device).type == "cpu" else BATCH
+        most = SHARE if torch.device(self._place).type == "cpu" else BATCH
         size = max(1, min(most, -(-len(crops) // self._crew.size)))
         parts = [crops[start : start + size] for start in range(0, len(crops), size)]
         logits, bands = [np.zeros(0)], [np.zeros((0, len(self.decision.bands)), np.float32)]
@@ -263,8 +288,11 @@ class Detector:
     ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64]]:
         spec, known = self.card.input, self.decision.features
         inputs = to_tensors([to_views(crop.image, spec) for crop in crops], spec)
-        dtype = getattr(torch, self.settings.precision)
-        logits, features = predict(self._network, inputs, device=self.device, precision=dtype)
+        if self._compiled is not None:
+            logits, features = self._compiled.predict(inputs)
+        else:
+            dtype = getattr(torch, self.settings.precision)
+            logits, features = predict(self._network, inputs, device=self._place, precision=dtype)
         distances = np.zeros(0) if known is None else distances_from(known, features)
         return logits, log_band_energy(inputs["native"]).numpy(), distances
 

@@ -10,6 +10,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from unmask.errors import ConfigError
+from unmask.inference.compiled import DEVICE as OPENVINO
+from unmask.inference.compiled import runtime
 from unmask.models.checkpoint import Decision
 
 
@@ -67,12 +69,21 @@ def locate_weights(model: str | Path) -> Path:
     )
 
 
+def torch_device(device: str) -> str:
+    """Where torch computes what it has to: OpenVINO runs the network alone, on the processor."""
+    return "cpu" if device == OPENVINO else device
+
+
 def choose_device(device: str) -> str:
     """Resolve `auto`, and refuse a device that is not there.
 
     Raises:
         ConfigError: unknown or absent device.
+        MissingExtraError: openvino without its package.
     """
+    if device == OPENVINO:
+        runtime()
+        return device
     if device == "auto":
         if torch.cuda.is_available():
             return "cuda"

@@ -37,9 +37,9 @@ class CrossAttention(nn.Module):
         a, b = self.keys[0](x).flatten(2), self.keys[1](y).flatten(2)
         value_x, value_y = self.values[0](x).flatten(2), self.values[1](y).flatten(2)
         with torch.autocast(device_type=x.device.type, enabled=False):
-            affinity = a.float().mT @ b.float() / a.shape[1] ** 0.5
-            to_x = value_y.float() @ affinity.softmax(2).mT
-            to_y = value_x.float() @ affinity.mT.softmax(2).mT
+            affinity = a.float().transpose(1, 2) @ b.float() / a.shape[1] ** 0.5
+            to_x = value_y.float() @ affinity.softmax(2).transpose(1, 2)
+            to_y = value_x.float() @ affinity.transpose(1, 2).softmax(2).transpose(1, 2)
         return (
             x + self.gains[0] * to_x.view_as(x).to(x.dtype),
             y + self.gains[1] * to_y.view_as(y).to(y.dtype),

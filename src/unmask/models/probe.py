@@ -9,9 +9,11 @@ description of texture, which fakes of unknown generators get wrong as well (Gra
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -153,11 +155,17 @@ def gram(seen: Tensor) -> Tensor:
 
     Signed square roots, so that a few strong channels do not drown the rest.
     """
-    products = seen @ seen.mT / seen.shape[2]
-    rows, columns = torch.triu_indices(seen.shape[1], seen.shape[1])
-    values = products[:, rows, columns]
+    products = seen @ seen.transpose(1, 2) / seen.shape[2]
+    values = products.flatten(1)[:, _upper(int(seen.shape[1]))]
     root: Tensor = values.sign() * (values.abs() + 1e-6).sqrt()
     return root
+
+
+@lru_cache
+def _upper(channels: int) -> Tensor:
+    """Where the upper triangle of a square matrix lies in its values, row by row."""
+    rows, columns = np.triu_indices(channels)
+    return torch.from_numpy(rows * channels + columns)
 
 
 class ProbeNet(StatisticsNet):

@@ -176,11 +176,11 @@ class _Seen:
 
 
 def _load(model: str, device: str) -> tuple[nn.Module, Card]:
-    from unmask.inference.settings import choose_device, locate_weights
+    from unmask.inference.settings import choose_device, locate_weights, torch_device
     from unmask.models.checkpoint import load_checkpoint
 
     network, card = load_checkpoint(locate_weights(model))
-    return network.to(choose_device(device)), card
+    return network.to(torch_device(choose_device(device))), card
 
 
 def _crops(

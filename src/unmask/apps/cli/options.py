@@ -13,7 +13,7 @@ model = click.option(
     help="Name of a packaged model, or a .safetensors file.",
 )
 device = click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps, openvino."
 )
 jobs = click.option(
     "--jobs", type=click.IntRange(min=1), help="Decoding processes.  [half the cores]"

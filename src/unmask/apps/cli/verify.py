@@ -41,7 +41,9 @@ Exit codes:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Of `unmask calibrate`, if the results were made with one.",
 )
-@click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option(
+    "--device", default="cpu", show_default=True, help="auto, cpu, cuda, cuda:1, mps, openvino."
+)
 @click.option(
     "--max-frames",
     type=click.IntRange(min=1),

@@ -10,7 +10,12 @@ import torch
 from unmask.faces import MTCNNDetector
 from unmask.inference.detector import Detector, Examined
 from unmask.inference.own_reals import CalibrationFile
-from unmask.inference.settings import Settings, choose_device, locate_weights
+from unmask.inference.settings import (
+    Settings,
+    choose_device,
+    locate_weights,
+    torch_device,
+)
 from unmask.media.decoded import Failure, Media
 from unmask.models.checkpoint import load_checkpoint
 
@@ -20,7 +25,7 @@ class Judge:
 
     Args:
         model: name of a packaged model, or path of a .safetensors file.
-        device: auto, cpu, cuda, cuda:N or mps.
+        device: auto, cpu, cuda, cuda:N, mps or openvino.
         calibration: a file of `unmask calibrate`; None: the thresholds of the model.
 
     Raises:
@@ -33,7 +38,7 @@ class Judge:
         self._network, self._card = load_checkpoint(locate_weights(model))
         self._calibration = None if calibration is None else CalibrationFile.read(calibration)
         self._device = choose_device(device)
-        self._faces = MTCNNDetector(device=self._device)
+        self._faces = MTCNNDetector(device=torch_device(self._device))
         self._detectors: dict[int, Detector] = {}
         self._detector(Settings().max_frames)  # a model that cannot judge is refused at the start
 
@@ -60,7 +65,7 @@ class Judge:
     def works(self) -> bool:
         """Whether the device still computes: after some faults a GPU refuses all further work."""
         try:
-            return float(torch.ones(1, device=self._device).sum().item()) == 1.0
+            return float(torch.ones(1, device=torch_device(self._device)).sum().item()) == 1.0
         except RuntimeError:
             return False
 
