@@ -241,6 +241,28 @@ def erase_sources() -> str:
     return table(["", "before", "after"], rows)
 
 
+def erase_changes() -> str:
+    """Validation results with sources and changes erased from the logits."""
+    rows = []
+    for row in trial("erase_changes")["rows"]:
+        left_out, known = row["left_out"], row["trained_on"]
+        rows.append(
+            [
+                "; ".join(row["erased"]) or "as it was",
+                f"{left_out['mean_auc']:.3f}",
+                f"{left_out['found']:.1%}",
+                f"{known['mean_auc']:.3f}",
+                f"{known['found']:.1%}",
+                f"{row['source_auc']['training']['london']:.2f}",
+                f"{row['source_auc']['validation']['london']:.2f}",
+                f"{row['change_auc']['quality-50']:.2f}",
+            ]
+        )
+    heads = ["left out, AUC", "found", "trained on, AUC", "found"]
+    controls = ["London against others, training reals", "validation reals", "quality 50, AUC"]
+    return table(["taken out", *heads, *controls], rows)
+
+
 def candidates() -> str:
     """Every candidate that was trained without each fold, best first."""
     rows = []

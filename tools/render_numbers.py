@@ -82,12 +82,17 @@ def realtime_lines() -> list[str]:
     found, threads = measured["results"], measured["threads"]["torch"]
     clip, other = found["clip"], found["bfloat16"]
     frames = clip["frames_looked_at"] / clip["seconds"]
+
+    def both(what: str) -> str:
+        with_openvino, with_torch = (spread(found[d][what], 1) for d in ("openvino", "cpu"))
+        return f"{with_openvino} with `--device openvino`, {with_torch} with `--device cpu`"
+
     return [
-        f"On {threads} cores a scan of {found['pictures']} stills takes in "
-        f"{spread(found['faces_per_second'], 1)} faces per second, and one of a "
-        f"{clip['size'][1]}p clip, {frames:g} frames of each second, runs at "
-        f"{spread(found['times_real_time'], 1)} times real time ({found['model']}). "
-        f"`{measured['command']}`",
+        f"On {threads} cores a scan of {found['pictures']} stills takes in so many faces per "
+        f"second: {both('faces_per_second')}. One of a {clip['size'][1]}p clip, {frames:g} frames "
+        f"of each second, runs at so many times real time: {both('times_real_time')} "
+        f"({found['model']}). The scores differ by {found['score_difference']['most']:.1g} at "
+        f"most. `{measured['command']}`",
         f"In bfloat16, {other['pictures']} of the stills take {other['time_ratio']:.1f} times as "
         f"long there, and scores differ by {other['score_difference']['most']:.4f} at most.",
     ]
@@ -283,6 +288,7 @@ MAKERS: dict[str, Callable[[], str]] = {
         default_tables.expert_alone,
         default_tables.pretrained,
         default_tables.erase_sources,
+        default_tables.erase_changes,
         default_tables.candidates,
         default_tables.unfamiliar,
         default_tables.items,

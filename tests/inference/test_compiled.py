@@ -18,8 +18,8 @@ from unmask.errors import ConfigError, MissingExtraError
 from unmask.inference import compiled
 from unmask.inference.compiled import CompiledNet, kept_graphs
 from unmask.inference.detector import Detector
-from unmask.inference.settings import choose_device
-from unmask.models.checkpoint import predict
+from unmask.inference.settings import Settings, choose_device, locate_weights
+from unmask.models.checkpoint import load_checkpoint, predict
 from unmask.models.efficientnet_lite import fold_norms
 from unmask.models.output import ModelOutput
 from unmask.models.registry import MODELS
@@ -71,6 +71,15 @@ def test_the_packaged_model_gives_the_same_results() -> None:
         assert found.run is not None
         assert found.run.device == "openvino"
     assert compiled_one.settings_sha256 == torch_one.settings_sha256
+
+
+def test_detectors_of_one_network_share_what_is_compiled() -> None:
+    """A service has one for every number of frames that was asked for."""
+    network, card = load_checkpoint(locate_weights("unmask-default"))
+    some, other = (
+        Detector(network, card, device="openvino", settings=Settings(max_frames=n)) for n in (1, 2)
+    )
+    assert some._compiled is other._compiled
 
 
 def test_threads_do_not_disturb_each_other() -> None:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -90,6 +91,15 @@ class CompiledNet:
         )
         self._own = threading.local()  # a request serves one thread
 
+    @classmethod
+    def of(
+        cls, model: nn.Module, spec: InputSpec, *, name: str, digest: str, threads: int
+    ) -> CompiledNet:
+        """As the constructor; the same one for the same network as long as that is there."""
+        if model not in _compiled:
+            _compiled[model] = cls(model, spec, name=name, digest=digest, threads=threads)
+        return _compiled[model]
+
     def predict(self, inputs: dict[str, Tensor]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         """As `models.checkpoint.predict`: logits (N,) and embeddings (N, D)."""
         views = [inputs[view].contiguous().numpy() for view in VIEWS]
@@ -102,6 +112,9 @@ class CompiledNet:
             self._own.request = self._net.create_infer_request()
         found = self._own.request.infer(views)
         return found[0].copy(), found[1].copy()  # the next crop overwrites them
+
+
+_compiled: WeakKeyDictionary[nn.Module, CompiledNet] = WeakKeyDictionary()
 
 
 class _Outputs(nn.Module):

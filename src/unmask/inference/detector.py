@@ -115,7 +115,7 @@ class Detector:
                 f"--device {OPENVINO} computes in float32, not in {self.settings.precision}.",
                 "Use --device cpu for it.",
             )
-        return CompiledNet(
+        return CompiledNet.of(  # a service has detectors for several numbers of frames
             self._network,
             self.card.input,
             name=self.card.name,

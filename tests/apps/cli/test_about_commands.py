@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from unmask.apps.cli import checkup, models
 from unmask.apps.cli.checkup import Finding
 from unmask.results import Result
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_schema_names_what_results_hold(unmask, folder):
@@ -102,3 +106,10 @@ def test_doctor_names_the_extra_to_install(monkeypatch):
     (finding,) = checkup._extras()
     assert finding.ok is None
     assert finding.hint == "Install it with: pip install 'unmask[moon]'"
+
+
+def test_doctor_knows_every_extra():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert set(checkup.EXTRAS) == set(project["optional-dependencies"]) - {"dev"}
+    details = {finding.name: finding.detail for finding in checkup._extras()}
+    assert set(details.values()) == {"installed"}, details  # as they are where tests run

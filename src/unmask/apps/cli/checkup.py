@@ -14,8 +14,15 @@ from pathlib import Path
 REINSTALL = "Install again: pip install --force-reinstall unmask"
 PACKAGES = ("unmask", "torch", "torchvision", "timm", "av", "pillow", "pillow-heif", "numpy",
             "opencv-python-headless", "safetensors", "pydantic")  # fmt: skip
-EXTRAS = {"train": ("lightning", "tensorboard")}
-"""Optional parts: extra -> the modules it brings."""
+EXTRAS = {
+    "data": ("polars",),
+    "landmarks": ("ai_edge_litert",),
+    "openvino": ("openvino",),
+    "postgresql": ("psycopg",),
+    "serve": ("fastapi", "python_multipart", "prometheus_client", "sqlalchemy", "uvicorn"),
+    "train": ("lightning", "polars"),
+}
+"""Optional parts: extra -> modules that it brings."""
 STILLS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF")
 SUFFIX = {"JPEG": ".jpg", "HEIF": ".heic"}
 
