@@ -279,6 +279,10 @@ class JobStore(Protocol):
         """Jobs by state; every state has an entry."""
         ...
 
+    def waiting(self) -> int:
+        """How many jobs are queued; takes no longer for those that have ended."""
+        ...
+
 
 class TokenStore(Protocol):
     """Tokens; the database holds only the SHA-256 of their secrets."""

@@ -312,12 +312,15 @@ def test_workers_are_seen(bench: Any) -> None:
 
 def test_counts_are_by_state(bench: Any) -> None:
     assert set(bench.jobs.counts().values()) == {0}
+    assert bench.jobs.waiting() == 0
     bench.done()
     bench.submit()
     bench.claim()
     bench.submit()
     expected = {"queued": 1, "running": 1, "done": 1, "failed": 0, "cancelled": 0, "expired": 0}
     assert bench.jobs.counts() == expected
+    bench.submit()
+    assert bench.jobs.waiting() == 2
 
 
 def test_changes_made_together_are_all_kept(bench: Any) -> None:

@@ -201,7 +201,7 @@ def check_room(service: Service) -> None:
     Raises:
         ProblemError: 429.
     """
-    if service.store.jobs.counts()["queued"] >= service.settings.queue_limit:
+    if service.store.jobs.waiting() >= service.settings.queue_limit:
         raise _queue_full(service, EARLY_WAIT_S)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import case, delete, select, update
+from sqlalchemy import case, delete, func, select, update
 
 from unmask.apps.server.contract import Job, State
 from unmask.apps.server.store import files
@@ -87,3 +87,9 @@ class Desk(Base):
         """See `unmask.apps.server.contract.JobStore.counts`."""
         with self.database.reading() as connection:
             return count_states(connection)
+
+    def waiting(self) -> int:
+        """See `unmask.apps.server.contract.JobStore.waiting`."""
+        queued = select(func.count()).where(jobs.c.state == "queued")
+        with self.database.reading() as connection:
+            return connection.execute(queued).scalar_one()
