@@ -175,3 +175,28 @@ def test_the_heatmap_is_the_first_members(first: str) -> None:
 def test_has_no_weights_to_start_from() -> None:
     with pytest.raises(ConfigError, match="unmask fuse"):
         MODELS["ensemble"].create(pretrained=True)
+
+
+def test_the_heatmap_is_the_experts_where_it_decides() -> None:
+    torch.manual_seed(4)
+    first = CONFIG.members[0]
+    expert = MemberConfig(
+        architecture="rich", config={"fused": 4, "projection": 4}, expert=True, statistics_of=1
+    )
+    config = EnsembleConfig(members=(first, CONFIG.members[1], expert))
+    model = MODELS["ensemble"].create(config=config).eval()
+    assert isinstance(model, Ensemble)
+    spec = MODELS["rich"].input
+    crop = np.random.default_rng(0).integers(0, 256, (260, 260, 3), dtype=np.uint8)
+    alone = MODELS["rich"].create(config=model.members[2].config).eval()
+    alone.load_state_dict(
+        model.members[1].state_dict() | model.members[2].state_dict(), strict=False
+    )
+    maps = []
+    for offset in (-1e3, 1e3):  # the expert is not heard, and is
+        model.weigh([1.0, 0.5, 1.0], 0.0, [offset])
+        maps.append(heatmap(model, crop, spec))
+    np.testing.assert_array_equal(maps[0], heatmap(model.members[0], crop, spec))
+    np.testing.assert_allclose(maps[1], heatmap(alone, crop, spec), atol=1e-6)
+    assert not np.array_equal(*maps)
+    assert model.members[2].statistics is not model.members[1].statistics  # as before

@@ -93,13 +93,13 @@ def heatmap(model: nn.Module, crop: UInt8Image, spec: InputSpec) -> FloatArray:
     configured, of both halves or of the fake one), else Grad-CAM.
     Scaled to its own maximum, so it says where, not how much. All zero when nothing in the crop
     speaks for a forgery, and outside the window that the network saw.
-    Of an ensemble it is the first member's.
+    Of an ensemble it is that of the expert that decides, or else the first member's.
     """
-    while isinstance(model, Ensemble):
-        model = model.members[0]
     side = crop.shape[0]
     device = next(model.parameters()).device
     inputs = {k: v.to(device) for k, v in to_tensors([to_views(crop, spec)], spec).items()}
+    while isinstance(model, Ensemble):
+        model = model.speaker(**inputs)
     if isinstance(model, RichNet):
         cam, whole = model.attribution(inputs["native"]).cpu().numpy(), False
     elif isinstance(model, LAE):

@@ -9,6 +9,7 @@ others': whoever sees more in a picture is heard, where a mean would let one can
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, Literal
 
 import torch
@@ -45,7 +46,8 @@ class EnsembleConfig(BaseModel):
     """Which networks there are.
 
     Attributes:
-        members: the first is the one that heatmaps and the embedding are of, and no expert.
+        members: the first is the one that the embedding is of, and no expert. Heatmaps are of it
+            too, but where an expert decides.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -129,6 +131,33 @@ class Ensemble(nn.Module):
             experts = each[:, self.experts] + self.offset
             logit = torch.maximum(logit, experts.amax(dim=1))
         return ModelOutput(logit, found[0].embedding)
+
+    def speaker(self, rgb: Tensor, native: Tensor) -> nn.Module:
+        """Whose word counts for one crop: the expert whose logit it is, or the first of the sum.
+
+        Args:
+            rgb, native: (1, ...), as `forward` takes them.
+
+        Returns:
+            A network that can be asked by itself; its parameters are the ensemble's own.
+        """
+        with torch.no_grad():
+            each = torch.stack([one.logit.float() for one in self._asked(rgb, native)], dim=1)
+            each = (each * self.weight)[0]
+            summed = each[self.summed].sum() + self.bias
+            heard = 0
+            if self.experts:
+                experts = each[self.experts] + self.offset
+                if experts.max() > summed:
+                    heard = self.experts[int(experts.argmax())]
+        member, told = self.members[heard], self.config.members[heard]
+        if told.statistics_of is None:
+            return member
+        owner = self.members[told.statistics_of]
+        assert isinstance(owner, StatisticsNet)
+        whole = copy(member)  # shares what it has, but for what is added here
+        whole._modules = {**member._modules, "statistics": owner.statistics}
+        return whole
 
     def _asked(self, rgb: Tensor, native: Tensor) -> list[ModelOutput]:
         """What each member says; statistics that several look at are taken once."""
