@@ -176,6 +176,10 @@ class JobStore(Protocol):
         """One batch; None: not there, or another's."""
         ...
 
+    def has_batch(self, id: str, *, owner: str | None) -> bool:
+        """Whether `batch` would give one; takes no longer for a large one."""
+        ...
+
     def delete_batch(self, id: str, *, owner: str | None) -> bool:
         """Remove a batch with its jobs and their files; False: not there."""
         ...

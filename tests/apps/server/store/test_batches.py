@@ -28,6 +28,16 @@ def test_uploads_become_the_jobs_of_a_batch_in_their_order(bench: Any) -> None:
     assert bench.jobs.batch(batch.id, owner="ann") == batch
 
 
+def test_a_batch_is_there_for_its_owner_alone(bench: Any) -> None:
+    batch, _ = bench.jobs.open_batch(uploads(bench, b"a"), owner="ann")
+    assert bench.jobs.has_batch(batch.id, owner="ann")
+    assert bench.jobs.has_batch(batch.id, owner=None)
+    assert not bench.jobs.has_batch(batch.id, owner="bob")
+    assert not bench.jobs.has_batch("0" * 32, owner="ann")
+    assert bench.jobs.delete_batch(batch.id, owner="ann")
+    assert not bench.jobs.has_batch(batch.id, owner="ann")
+
+
 def test_all_of_a_batch_fit_into_the_queue_or_none(make_bench: Callable[..., Any]) -> None:
     bench = make_bench(queue_limit=3)
     bench.submit()

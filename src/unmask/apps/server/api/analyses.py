@@ -124,7 +124,7 @@ def list_analyses(
 ) -> bodies.AnalysisList:
     """Newest first; those of a batch in the order of submission."""
     jobs = service_of(request).store.jobs
-    if batch is not None and jobs.batch(batch, owner=caller.owner) is None:
+    if batch is not None and not jobs.has_batch(batch, owner=caller.owner):
         raise batch_not_found()
     found = jobs.jobs(owner=caller.owner, batch=batch, after=after, limit=limit + 1)
     page = found[:limit]
@@ -189,7 +189,7 @@ def check_early(service: Service, caller: Caller, batch: str | None, *, room: bo
     Raises:
         ProblemError: 404, 429.
     """
-    if batch is not None and service.store.jobs.batch(batch, owner=caller.owner) is None:
+    if batch is not None and not service.store.jobs.has_batch(batch, owner=caller.owner):
         raise batch_not_found()
     if room:
         check_room(service)

@@ -70,6 +70,11 @@ class Batches(Intake):
             row = batch_row(connection, id, owner)
             return None if row is None else _to_batch(connection, row)
 
+    def has_batch(self, id: str, *, owner: str | None) -> bool:
+        """See `unmask.apps.server.contract.JobStore.has_batch`."""
+        with self.database.reading() as connection:
+            return batch_row(connection, id, owner) is not None
+
     def delete_batch(self, id: str, *, owner: str | None) -> bool:
         """See `unmask.apps.server.contract.JobStore.delete_batch`."""
         with self.database.writing() as connection:
