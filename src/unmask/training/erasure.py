@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -110,39 +111,50 @@ def erase_sources(
     """
     enough = {source for source, number in _counts(sets).items() if number >= LEAST}
     reals = [item for item in sets if item.label == 0]
-    if trained is not None and enough <= set(
-        trained.sources
-    ):  # else one would be at a disadvantage
+    if trained is not None and enough <= set(trained.sources):  # else one has a disadvantage
         reals.append(trained)
     features = np.concatenate([_features(model, item, spec) for item in reals])
-    sources = [source for item in reals for source in item.sources]
-    held = [item is not trained for item in reals for _ in item.sources]
-    kept = [i for i, source in enumerate(sources) if source in enough]
+    rows = [
+        _Row(source, held=item is not trained, plain=item.name == "real")
+        for item in reals
+        for source in item.sources
+    ]
+    kept = [i for i, row in enumerate(rows) if row.source in enough]
     logit = model.logit
     assert isinstance(logit, nn.Linear)
     before = logit.weight.detach().double().cpu().numpy()[0]
     after = erased(
         before,
         features[kept],
-        [sources[i] for i in kept],
-        _shared_alike([sources[i] for i in kept], [held[i] for i in kept]),
+        [rows[i].source for i in kept],
+        _shared_alike([rows[i] for i in kept]),
     )
-    mean = features[[i for i in kept if held[i]]].mean(axis=0)
+    mean = features[[i for i in kept if rows[i].held]].mean(axis=0)
     with torch.no_grad():
         logit.bias.add_(float(mean @ (before - after)))
         logit.weight.copy_(torch.from_numpy(after)[None])
 
 
-def _shared_alike(sources: Sequence[str], held: Sequence[bool]) -> list[float]:
-    """How often each picture counts, so that both splits have the same share in every source.
+class _Row(NamedTuple):
+    """A real as it is, or under a control: its source, its split, and which of both it is."""
 
-    A source counts by its pictures, and either split in it by all of its pictures.
+    source: str
+    held: bool
+    plain: bool
+
+
+def _shared_alike(rows: Sequence[_Row]) -> list[float]:
+    """How often each counts, so that both splits have the same share in every source.
+
+    A source counts by its pictures, and either split in it by all of its pictures; those of one
+    split and source, under every control, count alike.
     """
-    cells, of_source = Counter(zip(held, sources, strict=True)), Counter(sources)
-    whole = Counter(held)
+    pictures = [row for row in rows if row.plain]
+    of_split = Counter(row.held for row in pictures)
+    of_source = Counter(row.source for row in pictures)
+    cells = Counter((row.source, row.held) for row in rows)
     return [
-        whole[part] * of_source[source] / cells[part, source]
-        for part, source in zip(held, sources, strict=True)
+        of_split[row.held] * of_source[row.source] / cells[row.source, row.held] for row in rows
     ]
 
 
