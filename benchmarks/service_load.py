@@ -4,10 +4,10 @@
 
 Starts `unmask serve` on a free loopback port and an empty data folder. The clients upload stills
 and short clips made of those in examples/, then ask for their analyses once a second; meanwhile the
-other endpoints are timed. `unmask scan` runs on the same files before and after. The claim is about
-its pace without its start, which is the time of a scan of one file: the service has its model
-loaded and one file judged already. Beside it stands the ratio to the whole command.
-Exits with 1 where a claim does not hold.
+other endpoints are timed. `unmask scan` runs on the same files before and after. The throughput is
+held against that of the whole command, and, which is more than was asked for, against its pace
+without its start, the time of a scan of one file: the service has its model loaded and one file
+judged already. Exits with 1 where a claim does not hold.
 """
 
 from __future__ import annotations
@@ -339,7 +339,8 @@ def summary(
         and all(one["p95"] < P95_MS for one in endpoints.values()),
         "memory_bounded": memory["peak_mib_second_half"]["all"]
         <= MOST_GROWTH * memory["peak_mib_first_half"]["all"],
-        "throughput": sum(one["ratio_without_start"] for one in each) / len(each) >= LEAST_RATIO,
+        "throughput": mean(each, "ratio") >= LEAST_RATIO,
+        "throughput_without_start": mean(each, "ratio_without_start") >= LEAST_RATIO,
         "all_stopped": load.exit_code == 0 and load.left == 0,
     }
     return {
@@ -385,6 +386,11 @@ def throughput(count: int, served: float, scanned: float, start: float) -> dict[
         "scan_files_per_s_without_start": pace,
         "ratio_without_start": count / served / pace,
     }
+
+
+def mean(each: Sequence[dict[str, float]], name: str) -> float:
+    """Of one figure of several comparisons."""
+    return sum(one[name] for one in each) / len(each)
 
 
 def differences(scanned: dict[str, Any], served: Sequence[dict[str, Any]]) -> dict[str, Any]:
