@@ -1,1 +1,1 @@
-"""What people and programs use: the command line and the report."""
+"""What people and programs use: the command line, the service and its web app, reports and benchmarks."""
