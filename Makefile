@@ -21,7 +21,7 @@ $(VENV)/.base: $(BIN)/uv pyproject.toml requirements.lock
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base
-	$(UV) pip install --quiet --compile-bytecode --constraint requirements.lock --editable '.[data,landmarks,openvino,train,serve,postgresql,dev]'
+	$(UV) pip install --quiet --compile-bytecode --constraint requirements.lock --editable '.[data,landmarks,train,serve,postgresql,dev]'
 	@touch $@
 
 demo: $(VENV)/.base

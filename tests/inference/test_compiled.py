@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from unmask.models.efficientnet_lite import fold_norms
 from unmask.models.output import ModelOutput
 from unmask.models.registry import MODELS
 
+pytestmark = pytest.mark.skipif(
+    find_spec("openvino") is None, reason="openvino is not installed: pip install '.[openvino]'"
+)
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = ("airl_lite0", "probe", "srm", "lae", "meso4")
 
