@@ -1,1 +1,1 @@
-"""What people and programs use: the command line, the service and its web app, reports and benchmarks."""
+"""What people and programs use: the command line, the service with its web app, and reports."""

@@ -124,13 +124,16 @@ class Ensemble(nn.Module):
 
     def forward(self, rgb: Tensor, native: Tensor) -> ModelOutput:
         found = self._asked(rgb, native)
+        return ModelOutput(self._heard(found).amax(dim=1), found[0].embedding)
+
+    def _heard(self, found: Sequence[ModelOutput]) -> Tensor:
+        """The logits of which the greatest counts: (N, 1 + experts), the sum's first."""
         each = torch.stack([one.logit.float() for one in found], dim=1) * self.weight
         # no product of matrices, which autocast would round
-        logit = each[:, self.summed].sum(dim=1) + self.bias
+        heard = each[:, self.summed].sum(dim=1, keepdim=True) + self.bias
         if self.experts:
-            experts = each[:, self.experts] + self.offset
-            logit = torch.maximum(logit, experts.amax(dim=1))
-        return ModelOutput(logit, found[0].embedding)
+            heard = torch.cat([heard, each[:, self.experts] + self.offset], dim=1)
+        return heard
 
     def speaker(self, rgb: Tensor, native: Tensor) -> nn.Module:
         """Whose word counts for one crop: the expert whose logit it is, or the first of the sum.
@@ -142,15 +145,9 @@ class Ensemble(nn.Module):
             A network that can be asked by itself; its parameters are the ensemble's own.
         """
         with torch.no_grad():
-            each = torch.stack([one.logit.float() for one in self._asked(rgb, native)], dim=1)
-            each = (each * self.weight)[0]
-            summed = each[self.summed].sum() + self.bias
-            heard = 0
-            if self.experts:
-                experts = each[self.experts] + self.offset
-                if experts.max() > summed:
-                    heard = self.experts[int(experts.argmax())]
-        member, told = self.members[heard], self.config.members[heard]
+            place = int(self._heard(self._asked(rgb, native))[0].argmax())
+        number = [0, *self.experts][place]
+        member, told = self.members[number], self.config.members[number]
         if told.statistics_of is None:
             return member
         owner = self.members[told.statistics_of]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import case, delete, func, select, update
+from sqlalchemy import case, delete, select, update
 
 from unmask.apps.server.contract import Job, State
 from unmask.apps.server.store import files
-from unmask.apps.server.store.intake import count_states
+from unmask.apps.server.store.intake import count_queued, count_states
 from unmask.apps.server.store.rows import (
     NO_EVIDENCE,
     Base,
@@ -90,6 +90,5 @@ class Desk(Base):
 
     def waiting(self) -> int:
         """See `unmask.apps.server.contract.JobStore.waiting`."""
-        queued = select(func.count()).where(jobs.c.state == "queued")
         with self.database.reading() as connection:
-            return connection.execute(queued).scalar_one()
+            return count_queued(connection)

@@ -93,12 +93,15 @@ class Intake(Base):
 
     def _admit(self, connection: Connection, number: int) -> None:
         """Refuse where so many more jobs may not wait."""
-        queued = connection.execute(
-            select(func.count()).where(jobs.c.work == "analysis", jobs.c.state == "queued")
-        ).scalar_one()
-        missing = queued + number - self.settings.queue_limit
+        missing = count_queued(connection) + number - self.settings.queue_limit
         if missing > 0:
             raise QueueFull(_retry_after(connection, self.database.now(), missing))
+
+
+def count_queued(connection: Connection) -> int:
+    """Analyses that wait to be taken."""
+    waiting = (jobs.c.work == "analysis", jobs.c.state == "queued")
+    return connection.execute(select(func.count()).where(*waiting)).scalar_one()
 
 
 def count_states(connection: Connection, batch: str | None = None) -> dict[State, int]:
