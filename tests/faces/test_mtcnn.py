@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,7 +14,9 @@ from torch import Tensor
 
 from unmask.errors import CheckpointError, ShapeError
 from unmask.faces import mtcnn
-from unmask.faces.mtcnn import MTCNN, Detections, patches, pyramid
+from unmask.faces.mtcnn import MTCNN, Detections, OutputNet, RefineNet, patches, pyramid
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +60,25 @@ def test_networks_give_the_original_outputs(
     rows = raw.flatten(2)[0].T if raw.ndim == 4 else raw
     rows = torch.cat([rows[:, :1].sigmoid(), rows[:, 1:]], dim=1).numpy()
     np.testing.assert_allclose(rows, np.array(expected), rtol=1e-4, atol=2e-6)
+
+
+def test_a_compiler_runs_the_judges(net: MTCNN) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def compiler(judge: RefineNet | OutputNet) -> Callable[[Tensor], Tensor]:
+        def run(batch: Tensor) -> Tensor:
+            asked.append((judge.size, batch.shape[-1]))
+            return judge(batch)
+
+        return run
+
+    image = cv2.imread(str(EXAMPLES / "real_congress_1.jpg"))[..., ::-1].copy()
+    compiled = MTCNN.pretrained()
+    compiled.compile_judges(compiler)
+    found, expected = compiled.detect(image, 40.0), net.detect(image, 40.0)
+    np.testing.assert_array_equal(found.boxes, expected.boxes)
+    assert len(found.boxes) > 0
+    assert asked == [(24, 24), (48, 48)]
 
 
 def test_every_level_of_the_pyramid_still_fits_a_cell() -> None:

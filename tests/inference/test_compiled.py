@@ -16,10 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from unmask.errors import ConfigError, MissingExtraError
+from unmask.faces import MTCNNDetector
 from unmask.inference import compiled
-from unmask.inference.compiled import CompiledNet, kept_graphs
+from unmask.inference.compiled import CompiledNet, face_compiler, kept_graphs
 from unmask.inference.detector import Detector
 from unmask.inference.settings import Settings, choose_device, locate_weights
+from unmask.media import try_decode
 from unmask.models.checkpoint import load_checkpoint, predict
 from unmask.models.efficientnet_lite import fold_norms
 from unmask.models.output import ModelOutput
@@ -75,6 +77,31 @@ def test_the_packaged_model_gives_the_same_results() -> None:
         assert found.run is not None
         assert found.run.device == "openvino"
     assert compiled_one.settings_sha256 == torch_one.settings_sha256
+
+
+PORTRAITS = ("fake_swap_london_1", "real_congress_1", "real_london_1")
+
+
+@pytest.mark.parametrize("name", PORTRAITS)
+def test_faces_are_where_torch_finds_them(name: str) -> None:
+    image = try_decode(EXAMPLES / f"{name}.jpg", max_frames=1).frames[0].image
+    for min_face in (12.0, 40.0):
+        found = MTCNNDetector(min_face=min_face, compiler=face_compiler(2)).detect(image)
+        expected = MTCNNDetector(min_face=min_face).detect(image)
+        assert len(found) == len(expected) > 0
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one.box, other.box, atol=1e-3)
+            np.testing.assert_allclose(one.landmarks, other.landmarks, atol=1e-3)
+            assert one.confidence == pytest.approx(other.confidence, abs=1e-5)
+
+
+def test_faces_are_found_by_several_threads_at_once() -> None:
+    frames = [try_decode(EXAMPLES / f"{n}.jpg", max_frames=1).frames[0].image for n in PORTRAITS]
+    detector = MTCNNDetector(compiler=face_compiler(2))
+    alone = [detector.detect(frame)[0].box for frame in frames]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda frame: detector.detect(frame)[0].box, frames * 4))
+    assert together == alone * 4
 
 
 def test_detectors_of_one_network_share_what_is_compiled() -> None:

@@ -262,8 +262,9 @@ def test_weights_of_another_network_are_no_start(
 def test_pretrained_without_a_hub_names_the_way_out(
     index: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "empty"))
+    # read from the environment once, when it is imported
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
     b0 = {**FREQUENCY, "model": "airl_b0", "model_options": {}, "name": "b0"}
     words = ["train", str(config(tmp_path, b0)), "--index", str(index)]
     done = CliRunner().invoke(app, [*words, "--out", str(runs / "b0")])

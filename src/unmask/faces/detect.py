@@ -14,7 +14,7 @@ from unmask.faces.align import FIVE_POINTS, similarity
 from unmask.types import Box, Face, FloatArray, Frame, UInt8Image, check_rgb
 
 if TYPE_CHECKING:
-    from unmask.faces.mtcnn import MTCNN
+    from unmask.faces.mtcnn import MTCNN, Compiler
 
 WORKING_SIDE = 1280
 """Longer side in pixels above which a picture is reduced before the search."""
@@ -62,6 +62,7 @@ class MTCNNDetector:
         min_face: smallest face to look for, in pixels of the picture after it was reduced to
             `WORKING_SIDE`; at least 12.
         thresholds: face probability needed to pass the three stages.
+        compiler: runs the second and third network (`MTCNN.compile_judges`); torch by default.
 
     Raises:
         ConfigError: a setting is out of range.
@@ -73,6 +74,7 @@ class MTCNNDetector:
         *,
         min_face: float = MIN_FACE,
         thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7),
+        compiler: Compiler | None = None,
     ) -> None:
         if not min_face >= 12:
             raise ConfigError(f"min_face must be at least 12 pixels; got {min_face}.")
@@ -81,6 +83,7 @@ class MTCNNDetector:
         self.device = device
         self.min_face = float(min_face)
         self.thresholds = thresholds
+        self._compiler = compiler
         self._net: MTCNN | None = None
 
     def detect(self, image: UInt8Image) -> list[Face]:
@@ -97,7 +100,10 @@ class MTCNNDetector:
         if self._net is None:
             from unmask.faces.mtcnn import MTCNN
 
-            self._net = MTCNN.pretrained(self.thresholds, self.device)
+            net = MTCNN.pretrained(self.thresholds, self.device)
+            if self._compiler is not None:
+                net.compile_judges(self._compiler)
+            self._net = net
         working = _reduced(image)
         scale = image.shape[1] / working.shape[1], image.shape[0] / working.shape[0]
         found = self._net.detect(working, self.min_face)

@@ -8,6 +8,7 @@ conversion changes. Every network takes RGB scaled by (x - 127.5) / 128.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import resources
 from typing import NamedTuple
 
@@ -89,6 +90,10 @@ class OutputNet(nn.Sequential):
         )
 
 
+Compiler = Callable[[RefineNet | OutputNet], Callable[[Tensor], Tensor]]
+"""What turns a network into something that says the same of (N, 3, size, size) in less time."""
+
+
 class MTCNN(nn.Module):
     """The three networks and the search that joins them.
 
@@ -102,6 +107,7 @@ class MTCNN(nn.Module):
         self.proposal = ProposalNet()
         self.refine = RefineNet()
         self.output = OutputNet()
+        self._faster: dict[nn.Module, Callable[[Tensor], Tensor]] = {}
 
     @classmethod
     def pretrained(
@@ -122,6 +128,13 @@ class MTCNN(nn.Module):
                 "Install the package again, or rebuild the file with tools/convert_mtcnn.py.",
             ) from error
         return net.requires_grad_(False).eval().to(device)
+
+    def compile_judges(self, compiler: Compiler) -> None:
+        """From now on, run R-Net and O-Net, which take most of the time, as `compiler` does.
+
+        Boxes and landmarks move by rounding: by less than a thousandth of a pixel.
+        """
+        self._faster = {net: compiler(net) for net in (self.refine, self.output)}
 
     @torch.inference_mode()
     def detect(self, image: UInt8Image, min_face: float) -> Detections:
@@ -181,7 +194,8 @@ class MTCNN(nn.Module):
     def _judge(self, net: nn.Module, batch: UInt8Image, width: int) -> NDArray[np.float64]:
         if not len(batch):
             return np.zeros((0, width))
-        raw: NDArray[np.float64] = net(self._tensor(batch)).double().cpu().numpy()
+        judge = self._faster.get(net, net)
+        raw: NDArray[np.float64] = judge(self._tensor(batch)).double().cpu().numpy()
         return raw
 
     def _tensor(self, batch: UInt8Image) -> Tensor:

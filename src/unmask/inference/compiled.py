@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 import unmask.models
 import unmask.transforms
 from unmask.errors import ConfigError, MissingExtraError
+from unmask.faces.mtcnn import Compiler, OutputNet, RefineNet
 from unmask.transforms.preprocess import InputSpec
 
 DEVICE = "openvino"
@@ -80,16 +82,7 @@ class CompiledNet:
         except RuntimeError:  # not there, or damaged
             graph = _converted(model, spec, name)
             _keep(graph, kept)
-        self._net = core.compile_model(
-            graph,
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": "f32",
-                "INFERENCE_NUM_THREADS": threads,
-                "NUM_STREAMS": threads,
-            },
-        )
-        self._own = threading.local()  # a request serves one thread
+        self._infer = _Asked(core, graph, threads)
 
     @classmethod
     def of(
@@ -103,15 +96,54 @@ class CompiledNet:
     def predict(self, inputs: dict[str, Tensor]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         """As `models.checkpoint.predict`: logits (N,) and embeddings (N, D)."""
         views = [inputs[view].contiguous().numpy() for view in VIEWS]
-        found = [self._one([view[i : i + 1] for view in views]) for i in range(len(views[0]))]
+        found = [self._infer([view[i : i + 1] for view in views]) for i in range(len(views[0]))]
         logits, embeddings = zip(*found, strict=True)
         return np.concatenate(logits).astype(np.float64), np.concatenate(embeddings)
 
-    def _one(self, views: list[NDArray[np.float32]]) -> tuple[NDArray[Any], NDArray[Any]]:
+
+class _Asked:
+    """A graph that is compiled, and asked by several threads."""
+
+    def __init__(self, core: Any, graph: Any, threads: int) -> None:
+        self._net = core.compile_model(
+            graph,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": "f32",
+                "INFERENCE_NUM_THREADS": threads,
+                "NUM_STREAMS": threads,
+            },
+        )
+        self._own = threading.local()  # a request serves one thread
+
+    def __call__(self, inputs: list[NDArray[np.float32]]) -> list[NDArray[Any]]:
         if not hasattr(self._own, "request"):
             self._own.request = self._net.create_infer_request()
-        found = self._own.request.infer(views)
-        return found[0].copy(), found[1].copy()  # the next crop overwrites them
+        found = self._own.request.infer(inputs)
+        return [one.copy() for one in found.values()]  # the next ones overwrite them
+
+
+def face_compiler(threads: int) -> Compiler:
+    """What `MTCNNDetector` takes to run its networks here.
+
+    Args:
+        threads: that may ask at once, each of which keeps a core busy.
+
+    Raises:
+        MissingExtraError: openvino is not installed; when it is called.
+    """
+
+    def compile_(net: RefineNet | OutputNet) -> Callable[[Tensor], Tensor]:
+        runtime()
+        graph = _graph(net, (torch.zeros(2, 3, net.size, net.size),))
+        graph.inputs[0].get_node().set_partial_shape(
+            runtime().PartialShape([-1, 3, net.size, net.size])
+        )
+        graph.validate_nodes_and_infer_types()
+        infer = _Asked(runtime().Core(), graph, threads)
+        return lambda batch: torch.from_numpy(infer([batch.contiguous().numpy()])[0])
+
+    return compile_
 
 
 _compiled: WeakKeyDictionary[nn.Module, CompiledNet] = WeakKeyDictionary()
@@ -131,20 +163,10 @@ class _Outputs(nn.Module):
 
 
 def _converted(model: nn.Module, spec: InputSpec, name: str) -> Any:
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-
     native = torch.zeros(1, 3, spec.native_size, spec.native_size)
     rgb = native if spec.rgb_size is None else torch.zeros(1, 3, spec.rgb_size, spec.rgb_size)
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # of shapes, which are fixed here
-            traced = torch.jit.trace(  # type: ignore[no-untyped-call]
-                _Outputs(model).eval(), (rgb.clone(), native), check_trace=False
-            )
-            end = FrontEndManager().load_by_framework("pytorch")
-            decoder = TorchScriptPythonDecoder(traced)  # to be there as long as it is converted
-            graph = end.convert(end.load(decoder))
+        graph = _graph(_Outputs(model).eval(), (rgb.clone(), native))
         for view, shape in zip(graph.inputs, (rgb.shape, native.shape), strict=True):
             view.get_node().set_partial_shape(runtime().PartialShape(list(shape)))
         graph.validate_nodes_and_infer_types()
@@ -154,6 +176,18 @@ def _converted(model: nn.Module, spec: InputSpec, name: str) -> Any:
             "Use --device cpu.",
         ) from error
     return graph
+
+
+def _graph(net: nn.Module, examples: tuple[Tensor, ...]) -> Any:
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of shapes, which are fixed here
+        traced = torch.jit.trace(net, examples, check_trace=False)  # type: ignore[no-untyped-call]
+        end = FrontEndManager().load_by_framework("pytorch")
+        decoder = TorchScriptPythonDecoder(traced)  # to be there as long as it is converted
+        return end.convert(end.load(decoder))
 
 
 def kept_graphs() -> Path:

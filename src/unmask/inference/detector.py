@@ -20,7 +20,7 @@ from unmask.inference.calibration import distances_from
 from unmask.inference.compiled import DEVICE as OPENVINO
 from unmask.inference.compiled import CompiledNet
 from unmask.inference.explain import Evidence, explain
-from unmask.inference.faces import FoundFaces, find_in_frames
+from unmask.inference.faces import FoundFaces, find_in_frames, packaged_detector
 from unmask.inference.own_reals import CalibrationFile
 from unmask.inference.settings import (
     Settings,
@@ -105,7 +105,7 @@ class Detector:
         self.decision = calibration.decision if calibration else card.decision
         self.settings = settings or Settings()
         self.device = device
-        self._faces = face_detector or MTCNNDetector(device=self._place)
+        self._faces = face_detector or packaged_detector(device)
         self._crew = Crew(self._place)
         self._compiled = self._compile() if device == OPENVINO else None
 

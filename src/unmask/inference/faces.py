@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unmask.errors import MediaError
-from unmask.faces import FaceDetector, crop_face, link_faces, search_frames
-from unmask.inference.settings import Settings
+from unmask.faces import FaceDetector, MTCNNDetector, crop_face, link_faces, search_frames
+from unmask.inference.compiled import DEVICE as OPENVINO
+from unmask.inference.compiled import face_compiler
+from unmask.inference.settings import Settings, torch_device
 from unmask.models.crew import Crew
 from unmask.types import Crop, Face, Frame
 
@@ -18,6 +20,14 @@ class FoundFaces:
 
     crops: tuple[Crop, ...]
     tracks: tuple[int, ...]
+
+
+def packaged_detector(device: str) -> MTCNNDetector:
+    """The packaged face detector, on a device as `--device` names it."""
+    place = torch_device(device)
+    if device != OPENVINO:
+        return MTCNNDetector(place)
+    return MTCNNDetector(place, compiler=face_compiler(Crew(place).size))
 
 
 def find_in_frames(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from unmask.faces import MTCNNDetector
 from unmask.inference.detector import Detector, Examined
+from unmask.inference.faces import packaged_detector
 from unmask.inference.own_reals import CalibrationFile
 from unmask.inference.settings import (
     Settings,
@@ -38,7 +38,7 @@ class Judge:
         self._network, self._card = load_checkpoint(locate_weights(model))
         self._calibration = None if calibration is None else CalibrationFile.read(calibration)
         self._device = choose_device(device)
-        self._faces = MTCNNDetector(device=torch_device(self._device))
+        self._faces = packaged_detector(self._device)
         self._detectors: dict[int, Detector] = {}
         self._detector(Settings().max_frames)  # a model that cannot judge is refused at the start
 
