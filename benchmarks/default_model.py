@@ -50,7 +50,7 @@ FIRST = Path("configs/default_first.yaml")
 SECOND = Path("configs/default_second.yaml")
 """The run that goes on from the first."""
 PROBE = Path("configs/default_probe.yaml")
-SHARES = (0.625, 0.375)
+SHARES = (0.5, 0.5)
 """Of the second run and of the head on frozen features."""
 EXPERT = Path("configs/default_expert.yaml")
 MARGIN = 0.75

@@ -263,6 +263,43 @@ def erase_changes() -> str:
     return table(["taken out", *heads, *controls], rows)
 
 
+def discriminant() -> str:
+    """Validation results of a head in closed form, by how much changes count."""
+    rows = []
+    for row in results("discriminant")["by_changes"]:
+        left_out, known, changed = row["left_out"], row["trained_on"], row["change_auc"]
+        counted = "" if row["changes"] is None else f", changes count {row['changes']:g}"
+        rows.append(
+            [
+                f"{row['of']}{counted}",
+                f"{left_out['mean_auc']:.3f}",
+                f"{left_out['found']:.1%}",
+                f"{known['mean_auc']:.3f}",
+                f"{known['found']:.1%}",
+                f"{row['stylegan_unseen']:.2f}",
+                f"{changed['real/blurred']:.2f}",
+                f"{changed['real/quality-50']:.2f}",
+            ]
+        )
+    heads = ["left out, AUC", "found", "trained on, AUC", "found", "StyleGAN unseen"]
+    return table(["", *heads, "blurred reals", "reals at quality 50"], rows)
+
+
+def families_curve() -> str:
+    """AUC of families that a head was not trained on, by how many others it was trained on."""
+    rows = [
+        [
+            str(row["families"]),
+            f"{row['mean_auc']:.3f}",
+            *(f"{row['auc'][name]:.2f}" for name in ("face_swap", "part_swap", "diffusion")),
+            f"{row['unseen']:.2f}",
+        ]
+        for row in results("discriminant")["by_families"]["rows"]
+    ]
+    heads = ["`face_swap`", "`part_swap`", "`diffusion`", "StyleGAN"]
+    return table(["trained on", "the others, mean AUC", *heads], rows)
+
+
 def candidates() -> str:
     """Every candidate that was trained without each fold, best first."""
     rows = []

@@ -289,6 +289,8 @@ MAKERS: dict[str, Callable[[], str]] = {
         default_tables.pretrained,
         default_tables.erase_sources,
         default_tables.erase_changes,
+        default_tables.discriminant,
+        default_tables.families_curve,
         default_tables.candidates,
         default_tables.unfamiliar,
         default_tables.items,

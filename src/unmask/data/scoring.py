@@ -147,8 +147,19 @@ def scoring_sets(
     return sets
 
 
-def reals_of(crops: Crops, spec: InputSpec, split: str, *, most: int, seed: int = 0) -> ScoringSet:
-    """Reals of one split as they are, laundered; of each source no more than `most`, drawn."""
+def reals_of(
+    crops: Crops,
+    spec: InputSpec,
+    split: str,
+    *,
+    most: int,
+    seed: int = 0,
+    change: Change | None = None,
+) -> ScoringSet:
+    """Reals of one split, laundered; of each source no more than `most`, drawn.
+
+    They are as they are, or after a change: the same ones, in the same order.
+    """
     by_source: dict[str, list[int]] = {}
     for index in crops.where(lambda item: item.split == split and item.label == 0):
         by_source.setdefault(crops.items[index].source, []).append(index)
@@ -158,7 +169,7 @@ def reals_of(crops: Crops, spec: InputSpec, split: str, *, most: int, seed: int 
         for _, found in sorted(by_source.items())
     ]
     indices = sorted(int(i) for drawn in chosen for i in drawn)
-    return _scoring_set("real", crops, indices, 0, spec, seed, _unchanged)
+    return _scoring_set("real", crops, indices, 0, spec, seed, change or _unchanged)
 
 
 def _unchanged(image: UInt8Image, points: FloatArray, rng: Generator) -> UInt8Image:

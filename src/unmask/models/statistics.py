@@ -93,11 +93,15 @@ class StatisticsNet(nn.Module):
         self.mean.copy_(mean[self.columns])
         self.scale.copy_(1 / (deviation[self.columns] + 1e-6))
 
+    def standard(self, statistics: Tensor) -> Tensor:
+        """Of (N, D) statistics those (N, d) that the head looks at, standardised, within +-6."""
+        standard = (statistics[:, self.columns].float() - self.mean) * self.scale
+        return standard.clamp(-6, 6)
+
     def head(self, statistics: Tensor) -> ModelOutput:
         """From (N, D) statistics to logit and embedding."""
         with torch.autocast(device_type=statistics.device.type, enabled=False):
-            standard = (statistics[:, self.columns].float() - self.mean) * self.scale
-            fused = self.fusion(standard.clamp(-6, 6))
+            fused = self.fusion(self.standard(statistics))
             return ModelOutput(
                 self.logit(fused).squeeze(1), F.normalize(self.projection(fused), dim=1)
             )

@@ -9,6 +9,7 @@ from unmask.errors import ConfigError, UnmaskError
 from unmask.models.ensemble import NAME as ENSEMBLE
 from unmask.models.registry import model_spec
 from unmask.training.config import TrainConfig
+from unmask.training.discriminant import check_head
 from unmask.training.network import (
     build,
     device_type,
@@ -122,6 +123,8 @@ def _check_network(config: TrainConfig) -> None:
         raise ConfigError(
             f"{field}: cannot be had for {config.model}. {error.message}", error.hint
         ) from error
+    if config.optim.discriminant is not None:
+        check_head(model)
     for contract in (with_window(spec.input, config.data.window), spec.input):
         rgb, native = _zeros(contract)
         try:

@@ -61,6 +61,16 @@ class DataConfig(_Section):
     """Loader processes."""
 
 
+class DiscriminantConfig(_Section):
+    """See `discriminant`."""
+
+    ridge: Annotated[float, Field(gt=0)] = 0.3
+    """Added to the variance of every statistic, which is 1."""
+    changes: Annotated[float, Field(ge=0)] = 0.05
+    """How much the movement of a real under each everyday change counts, as variance within its
+    class."""
+
+
 class OptimConfig(_Section):
     epochs: Annotated[int, Field(ge=1)] = 50
     batch_size: Annotated[int, Field(ge=2)] = 32
@@ -101,6 +111,10 @@ class OptimConfig(_Section):
     erase_sources: bool = False
     """After training the logit is made blind to what tells the sources of reals apart, so that none
     of them is judged more harshly (see `erasure`)."""
+    discriminant: DiscriminantConfig | None = None
+    """Instead of all steps: a linear head on fixed statistics, computed in closed form. Nothing
+    above but `erase_sources` counts then, and of the data no draws, windows or softening: it is
+    computed on training pictures as scans see them."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of a running average of the weights, which is what is validated and kept; 0 is off."""
     precision: str = Field("32-true", pattern="^(32-true|bf16-mixed|16-mixed)$")

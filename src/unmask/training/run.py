@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from copy import deepcopy
 from datetime import timedelta
@@ -20,6 +20,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressB
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.strategies import DDPStrategy
 from pydantic import ValidationError
+from torch import nn
 from torch.utils.data import DataLoader
 
 from unmask.data.crops import Crops, prepare_crops
@@ -28,15 +29,17 @@ from unmask.data.scoring import reals_of
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import Card, save_checkpoint
 from unmask.models.registry import model_spec
+from unmask.models.statistics import StatisticsNet
 from unmask.training.batches import loaders
 from unmask.training.card import command_of, facts, measured, started_from, trained_on
 from unmask.training.checks import check
 from unmask.training.config import TrainConfig, load_config, with_overrides
 from unmask.training.decision import fit_decision_on
+from unmask.training.discriminant import check_head, fit_discriminant
 from unmask.training.erasure import MOST, check_sources, erase_sources
 from unmask.training.feeds import feeds, scored_sets
 from unmask.training.launch import run_processes
-from unmask.training.module import DetectorModule, embed_sets
+from unmask.training.module import DetectorModule, Scores, embed_sets
 from unmask.training.network import (
     as_stored,
     averaged,
@@ -47,6 +50,7 @@ from unmask.training.network import (
 from unmask.training.network import sized as sized
 from unmask.training.share import share, synchronised
 from unmask.training.speed import keep_memory
+from unmask.training.statistics import fixed_scorer
 
 EPOCHS = "epochs"
 """Folder of a run with the checkpoint of every epoch, where they are kept."""
@@ -166,29 +170,36 @@ def train_on(
     sets = scored_sets(crops, spec, config, decide)
     if config.optim.erase_sources:
         check_sources(sets, model)
-    pairs, scorer, window = feeds(model, crops, spec, config, cache, sets, _say)
-    workers = 0 if spec.fixed else config.data.workers
-    if share().world > 1:
-        model = synchronised(model, device_type())
-    module = DetectorModule(
-        model,
-        window,
-        config.optim,
-        loaders(pairs, config, workers, share()),
-        scorer,
-        config.data.beside,
-        config.select_on or list(config.data.families),
-        seed=config.seed,
-        pretrained=from_imagenet or bool(config.backbone_weights or config.start),
-    )
-    with redirect_stdout(sys.stderr):  # where Lightning's progress bar belongs
-        best = _fit(module, config, out, resume, keep_every_epoch)
     path = out / f"{config.name}.safetensors"
-    if not share().first:
-        return path
-    if first is not None:
-        best = averaged(first, best, config.optim.start_share)
-    model.load_state_dict(best)
+    settings = config.optim.discriminant
+    if settings is not None:
+        check_head(model)
+        assert isinstance(model, StatisticsNet)
+        fit_discriminant(model, crops, spec.input, config.data, settings, cache=cache, say=_say)
+        scorer: Callable[[nn.Module], Scores] = fixed_scorer(model, sets, spec.input, cache)
+    else:
+        pairs, scorer, window = feeds(model, crops, spec, config, cache, sets, _say)
+        workers = 0 if spec.fixed else config.data.workers
+        if share().world > 1:
+            model = synchronised(model, device_type())
+        module = DetectorModule(
+            model,
+            window,
+            config.optim,
+            loaders(pairs, config, workers, share()),
+            scorer,
+            config.data.beside,
+            config.select_on or list(config.data.families),
+            seed=config.seed,
+            pretrained=from_imagenet or bool(config.backbone_weights or config.start),
+        )
+        with redirect_stdout(sys.stderr):  # where Lightning's progress bar belongs
+            best = _fit(module, config, out, resume, keep_every_epoch)
+        if not share().first:
+            return path
+        if first is not None:
+            best = averaged(first, best, config.optim.start_share)
+        model.load_state_dict(best)
     if config.optim.erase_sources:
         erase_sources(model, sets, spec.input, reals_of(crops, spec.input, "train", most=MOST))
     as_stored(model)

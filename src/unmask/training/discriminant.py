@@ -1,0 +1,213 @@
+"""A linear head in closed form: a discriminant that changes which are no forgery hardly move.
+
+A frozen network's statistics tell a forgery from its real by much that any real may have, too:
+softness, and what compression leaves. Fisher's discriminant (1936, "The use of multiple
+measurements in taxonomic problems") divides what sets the class means apart by how far pictures of
+one class differ among themselves. How far a real moves when it is compressed, blurred or resized is
+added to that here, so that directions in which it moves count for little; speech recognition
+treats what a channel does to a voice in this way (Hatch, Kajarekar & Stolcke 2006, "Within-class
+covariance normalization for SVM-based speaker recognition").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from unmask.data.crops import Crops
+from unmask.data.scoring import DAILY, ScoringSet, reals_of, scoring_sets
+from unmask.errors import ConfigError
+from unmask.models.statistics import StatisticsNet
+from unmask.training.config import DataConfig, DiscriminantConfig
+from unmask.training.network import as_stored
+from unmask.training.statistics import Remembered
+from unmask.transforms.preprocess import InputSpec, to_tensors
+
+MOST = 300
+"""Training reals of a source that are looked at under every change."""
+BATCH = 16
+
+Rows = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """mean: (D,). covariance: (D, D). Both float64."""
+
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, rows: Rows) -> Moments:
+        """Of (N, D) rows, N at least 1; the covariance is divided by N."""
+        mean = rows.mean(axis=0, dtype=np.float64)
+        centred = rows - mean.astype(np.float32)
+        return cls(mean, (centred.T @ centred).astype(np.float64) / len(rows))
+
+
+def discriminant(
+    pairs: Sequence[tuple[float, Moments, Moments]],
+    moved: Sequence[NDArray[np.float64]],
+    *,
+    ridge: float,
+    changes: float,
+) -> tuple[NDArray[np.float64], float]:
+    """The log odds of fake to real, as if both were normal with the same covariance.
+
+    Args:
+        pairs: of every family its weight, its fakes, and the reals beside them.
+        moved: of every change the mean square of how far it moves a real, (D, D).
+        ridge: added to every direction's variance, > 0; statistics have variance 1.
+        changes: times each of `moved`, >= 0.
+
+    Returns:
+        weight (D,) and bias.
+    """
+    total = sum(weight for weight, _, _ in pairs)
+    size = len(pairs[0][1].mean)
+    apart, middle, within = np.zeros(size), np.zeros(size), ridge * np.eye(size)
+    for weight, fakes, reals in pairs:
+        share = weight / total
+        apart += share * (fakes.mean - reals.mean)
+        middle += share * (fakes.mean + reals.mean) / 2
+        within += share * (fakes.covariance + reals.covariance) / 2
+    for one in moved:
+        within += changes * one
+    found = np.asarray(np.linalg.solve(within, apart), np.float64)
+    return found, -float(found @ middle)
+
+
+def check_head(model: nn.Module) -> None:
+    """Whether the head of a network can be had in closed form.
+
+    Raises:
+        ConfigError: it has something to learn before its logit.
+    """
+    if not isinstance(model, StatisticsNet) or model.config.fused is not None:
+        raise ConfigError(
+            "optim.discriminant: only a linear head on fixed statistics is had in closed form.",
+            "Use model: probe or rich with model_options: {fused: null}, or leave it out.",
+        )
+
+
+def fit_discriminant(
+    model: StatisticsNet,
+    crops: Crops,
+    spec: InputSpec,
+    data: DataConfig,
+    settings: DiscriminantConfig,
+    *,
+    cache: Path,
+    say: Callable[[str], None],
+) -> None:
+    """Set a linear head by the training pictures, each seen once as scans see them.
+
+    Args:
+        model: with a linear head; statistics are standardised by the training reals.
+        crops: of the whole index.
+        spec: the network's input contract.
+        data: the families, their weights, and the reals beside them.
+        settings: of the discriminant.
+        cache: folder for the statistics, shared by runs.
+        say: is told what is looked at.
+
+    Raises:
+        ConfigError: no training fakes of a family, or no reals beside them.
+    """
+    as_stored(model.statistics)
+    measure = Measure(model, spec, cache)
+    names = list(data.families)
+    sets = {
+        item.name: item
+        for item in scoring_sets(
+            crops, spec, "train", forged=data.forged, controls={}, families=names
+        )
+    }
+    say("statistics of the reals")
+    reals = measure.raw(sets["real"])
+    measure.standardise_to(reals)
+    beside = Beside(measure.standard(reals), np.array(sets["real"].sources))
+    pairs = []
+    for name, weight in data.families.items():
+        if name not in sets or not len(sets[name].views):
+            raise ConfigError(
+                f"data.families: the training split has no fakes of {name}.",
+                "Make them with `unmask synthesize`, give --fakes, or leave the family out.",
+            )
+        say(f"statistics of {name}")
+        fakes = Moments.of(measure.standard(measure.raw(sets[name])))
+        pairs.append((weight, fakes, beside.moments(name, data.beside)))
+    moved = movements(measure, crops, spec, say) if settings.changes else []
+    found = discriminant(pairs, moved, ridge=settings.ridge, changes=settings.changes)
+    logit = model.logit
+    with torch.no_grad():
+        logit.weight.copy_(torch.from_numpy(found[0])[None])
+        logit.bias.fill_(found[1])
+
+
+class Measure:
+    """Statistics of whole sets, as the head looks at them."""
+
+    def __init__(self, model: StatisticsNet, spec: InputSpec, cache: Path) -> None:
+        self.model, self.spec = model, spec
+        self.statistics = Remembered(model, cache)
+
+    def raw(self, item: ScoringSet) -> Rows:
+        """(N, D), all that the model measures."""
+        rows = []
+        for start in range(0, len(item.views), BATCH):
+            views = item.views[start : start + BATCH]
+            rows.append(self.statistics(to_tensors(views, self.spec)["native"]).numpy())
+        return np.concatenate(rows)
+
+    def standardise_to(self, raw: Rows) -> None:
+        """Give every statistic of these pictures mean 0 and deviation 1."""
+        self.model.standardise_to(torch.from_numpy(raw.mean(0)), torch.from_numpy(raw.std(0)))
+
+    def standard(self, raw: Rows) -> Rows:
+        """(N, d) of those that the head looks at."""
+        return np.asarray(self.model.standard(torch.from_numpy(raw)).numpy())
+
+
+class Beside:
+    """The moments of the reals, of all or of some sources; each choice is computed once."""
+
+    def __init__(self, rows: Rows, sources: NDArray[np.str_]) -> None:
+        self.rows, self.sources = rows, sources
+        self.known: dict[tuple[str, ...], Moments] = {}
+
+    def moments(self, family: str, beside: Mapping[str, Sequence[str]]) -> Moments:
+        """Of the reals that the fakes of a family stand beside."""
+        wanted = tuple(sorted(beside.get(family, set(self.sources.tolist()))))
+        if wanted not in self.known:
+            chosen = np.isin(self.sources, wanted)
+            if not chosen.any():
+                raise ConfigError(
+                    f"data.beside: the training split has no reals of {', '.join(wanted)}, which "
+                    f"{family} is to stand beside."
+                )
+            self.known[wanted] = Moments.of(self.rows[chosen])
+        return self.known[wanted]
+
+
+def movements(
+    measure: Measure, crops: Crops, spec: InputSpec, say: Callable[[str], None]
+) -> Sequence[NDArray[np.float64]]:
+    """Of every change: the mean square of how far it moves a training real."""
+
+    def seen(name: str) -> Rows:
+        changed = reals_of(crops, spec, "train", most=MOST, change=DAILY.get(name))
+        return measure.standard(measure.raw(changed))
+
+    before, found = seen("real"), []
+    for name in DAILY:
+        say(f"statistics of {name}")
+        apart = seen(name) - before
+        found.append((apart.T @ apart).astype(np.float64) / len(apart))
+    return found

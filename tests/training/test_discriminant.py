@@ -1,0 +1,197 @@
+"""The discriminant against its definitions; a head that is had by it, and what cannot be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from scipy.stats import multivariate_normal
+
+from unmask.apps.cli import app
+from unmask.data.crops import Crops, prepare_crops
+from unmask.data.items import read_items
+from unmask.data.scoring import DAILY, reals_of, scoring_sets
+from unmask.errors import ConfigError
+from unmask.inference.detector import Detector
+from unmask.models.checkpoint import load_checkpoint
+from unmask.models.registry import MODELS
+from unmask.models.rich import RichConfig
+from unmask.models.statistics import StatisticsNet
+from unmask.training import discriminant as module
+from unmask.training.config import DataConfig, DiscriminantConfig
+from unmask.training.discriminant import Moments, check_head, discriminant, fit_discriminant
+from unmask.transforms.preprocess import to_tensors
+
+from .test_run import config
+
+CONTENT: dict[str, Any] = {
+    "name": "tiny-linear",
+    "model": "rich",
+    "model_options": {"fused": None},
+    "data": {"families": {"self_blend": 1, "blurrer": 0.5}},
+    "optim": {"discriminant": {"ridge": 0.3, "changes": 0.1}},
+}
+
+
+def drawn(size: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(size, size))
+    reals = rng.normal(size=(400, size)) @ mixing
+    return reals.astype(np.float32), (reals[:300] + rng.normal(size=size)).astype(np.float32)
+
+
+def test_moments_are_those_of_numpy() -> None:
+    reals, _ = drawn()
+    found = Moments.of(reals)
+    np.testing.assert_allclose(found.mean, reals.mean(0), atol=1e-6)
+    np.testing.assert_allclose(found.covariance, np.cov(reals.T, bias=True), atol=1e-4)
+
+
+def test_it_is_the_log_odds_of_two_normals() -> None:
+    reals, fakes = (Moments.of(rows) for rows in drawn())
+    weight, bias = discriminant([(2.0, fakes, reals)], [], ridge=0.3, changes=7.0)
+    shared = (reals.covariance + fakes.covariance) / 2 + 0.3 * np.eye(5)
+    points = np.random.default_rng(1).normal(size=(20, 5))
+    odds = multivariate_normal(fakes.mean, shared).logpdf(points) - multivariate_normal(
+        reals.mean, shared
+    ).logpdf(points)
+    np.testing.assert_allclose(points @ weight + bias, odds, atol=1e-8)
+
+
+def test_families_count_by_their_weight() -> None:
+    reals, fakes = drawn()
+    some, other = fakes[:200] + 1, fakes[200:] - [0.0, 1, 2, 3, 4]
+    of = Moments.of
+    pair = [(3.0, of(some), of(reals)), (1.0, of(other.astype(np.float32)), of(reals[:100]))]
+    weight, bias = discriminant(pair, [], ridge=0.3, changes=0)
+    repeated = [pair[0]] * 3 + [(1.0, *pair[1][1:])]
+    again = discriminant([(1.0, *one[1:]) for one in repeated], [], ridge=0.3, changes=0)
+    np.testing.assert_allclose(weight, again[0], atol=1e-9)
+    assert bias == pytest.approx(again[1])
+
+
+def test_a_direction_in_which_changes_move_reals_counts_for_little() -> None:
+    reals, fakes = (Moments.of(rows) for rows in drawn())
+    moved = np.zeros((5, 5))
+    moved[0, 0] = 1.0
+    shares = []
+    for changes in (0.0, 1.0, 100.0):
+        weight, _ = discriminant([(1.0, fakes, reals)], [moved], ridge=0.3, changes=changes)
+        shares.append(abs(weight[0]) / np.linalg.norm(weight))
+    assert shares[0] > 0.1
+    assert shares == sorted(shares, reverse=True)
+    assert shares[2] < 0.05
+
+
+@pytest.fixture(scope="module")
+def crops(index: Path, runs: Path) -> Crops:
+    return prepare_crops(read_items(index), runs / "cache")
+
+
+def test_changed_reals_are_the_same_ones(crops: Crops) -> None:
+    spec = MODELS["rich"].input
+    plain = reals_of(crops, spec, "train", most=4)
+    changed = reals_of(crops, spec, "train", most=4, change=DAILY["real/quality-50"])
+    assert changed.identities == plain.identities
+    seen = [to_tensors(one.views[:4], spec)["native"] for one in (plain, changed)]
+    apart = (seen[0] - seen[1]).abs().mean((1, 2, 3))
+    assert ((apart > 0) & (apart < 20)).all()
+
+
+def head(crops: Crops, tmp_path: Path, **data: Any) -> StatisticsNet:
+    spec = MODELS["rich"]
+    torch.manual_seed(0)
+    model = spec.create(config=RichConfig(fused=None)).eval()
+    assert isinstance(model, StatisticsNet)
+    given = DataConfig.model_validate({**CONTENT["data"], **data})
+    fit_discriminant(
+        model, crops, spec.input, given, DiscriminantConfig(), cache=tmp_path, say=lambda _: None
+    )
+    return model
+
+
+def test_a_head_is_what_the_statistics_of_the_pictures_say(
+    crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: statistics of every picture, standardised by the reals; two families, one change."""
+    monkeypatch.setattr(module, "DAILY", {"real/quality-50": DAILY["real/quality-50"]})
+    model, spec = head(crops, tmp_path), MODELS["rich"].input
+
+    def rows(item: Any) -> np.ndarray:
+        with torch.no_grad():
+            found = model.statistics(to_tensors(item.views[:], spec)["native"])
+            return model.standard(found).numpy()
+
+    sets = {one.name: one for one in scoring_sets(crops, spec, "train", controls={})}
+    reals = rows(sets["real"])
+    np.testing.assert_allclose(reals.mean(0), 0, atol=0.1)  # some are clipped
+    plain, changed = (
+        reals_of(crops, spec, "train", most=module.MOST, change=change)
+        for change in (None, DAILY["real/quality-50"])
+    )
+    apart = rows(changed) - rows(plain)
+    families = CONTENT["data"]["families"].items()
+    weight, bias = discriminant(
+        [(w, Moments.of(rows(sets[name])), Moments.of(reals)) for name, w in families],
+        [(apart.T @ apart).astype(np.float64) / len(apart)],
+        ridge=DiscriminantConfig().ridge,
+        changes=DiscriminantConfig().changes,
+    )
+    found = model.logit.weight.detach().numpy()[0]
+    np.testing.assert_allclose(found, weight, rtol=1e-3, atol=1e-4 * np.abs(weight).max())
+    assert float(model.logit.bias.detach()) == pytest.approx(bias, rel=1e-3)
+
+
+def test_fakes_stand_beside_the_reals_that_they_are_to(crops: Crops, tmp_path: Path) -> None:
+    items = [
+        replace(item, source=f"{item.source}-{number % 2}")
+        for number, item in enumerate(crops.items)
+    ]
+    two = replace(crops, items=items)
+    beside_all = head(two, tmp_path).logit.weight
+    beside_one = head(two, tmp_path, beside={"blurrer": ["tests-1"]}).logit.weight
+    assert not torch.allclose(beside_all, beside_one)
+    with pytest.raises(ConfigError, match="no reals of nowhere, which blurrer"):
+        head(two, tmp_path, beside={"blurrer": ["nowhere"]})
+
+
+def test_a_family_without_fakes_is_refused(crops: Crops, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no fakes of nothing") as caught:
+        head(crops, tmp_path, families={"nothing": 1})
+    assert "--fakes" in (caught.value.hint or "")
+
+
+def test_only_a_linear_head_can_be_had(index: Path, runs: Path, tmp_path: Path) -> None:
+    for name in ("airl_small_frequency", "rich"):
+        with pytest.raises(ConfigError, match=r"optim\.discriminant: only a linear head"):
+            check_head(MODELS[name].create())
+    wide = {**CONTENT, "name": "wide", "model_options": {"fused": 8}}
+    words = ["train", str(config(tmp_path, wide)), "--index", str(index)]
+    done = CliRunner().invoke(app, [*words, "--out", str(runs / "wide")])
+    assert done.exit_code == 2
+    assert "fused: null" in done.stderr
+    assert not (runs / "wide").exists()
+
+
+def test_the_command_makes_weights_that_scan(index: Path, runs: Path, tmp_path: Path) -> None:
+    out = runs / "linear"
+    words = ["train", str(config(tmp_path, CONTENT)), "--index", str(index), "--out", str(out)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    weights = out / "tiny-linear.safetensors"
+    assert done.stdout.strip() == str(weights)
+    first, card = load_checkpoint(weights)
+    assert card.training["configuration"]["optim"]["discriminant"] == {"ridge": 0.3, "changes": 0.1}
+    families = card.metrics["families"]
+    assert families["blurrer"]["trained_on"]
+    assert families["blurrer"]["auc"] > 0.8  # a blur that every real lacks
+    assert not list(out.glob("*.ckpt"))
+    assert Detector.from_pretrained(weights).scan(index.parent / "000.png").status == "scored"
+    assert CliRunner().invoke(app, [*words, "--resume"]).exit_code == 0
+    again = load_checkpoint(weights)[0].state_dict()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in first.state_dict().items())
