@@ -38,7 +38,7 @@ lint: $(VENV)/.dev
 	$(BIN)/python tools/render_numbers.py --check
 
 unit: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 lock: $(BIN)/uv
 	printf 'uv\n' | $(UV) pip compile --quiet --universal --python-version 3.11 --all-extras \

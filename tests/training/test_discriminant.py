@@ -192,6 +192,9 @@ def test_the_command_makes_weights_that_scan(index: Path, runs: Path, tmp_path: 
     assert families["blurrer"]["auc"] > 0.8  # a blur that every real lacks
     assert not list(out.glob("*.ckpt"))
     assert Detector.from_pretrained(weights).scan(index.parent / "000.png").status == "scored"
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 2
+    assert "already holds a run" in refused.stderr
     assert CliRunner().invoke(app, [*words, "--resume"]).exit_code == 0
     again = load_checkpoint(weights)[0].state_dict()
     assert all(torch.equal(tensor, again[name]) for name, tensor in first.state_dict().items())

@@ -237,7 +237,8 @@ def _say(message: str) -> None:
 def _check_out(out: Path, config: TrainConfig, resume: bool) -> None:
     """Refuse to mix runs in one folder; remember the configuration for the next time."""
     kept, text = out / "config.json", config.model_dump_json(indent=1)
-    if any(out.glob("*.ckpt")) and not resume:
+    done = any(path.suffix in (".ckpt", ".safetensors") for path in out.glob("*"))
+    if done and not resume:
         raise ConfigError(
             f"{out} already holds a run.", "Continue it with --resume, or choose another --out."
         )
