@@ -266,7 +266,7 @@ def erase_changes() -> str:
 def discriminant() -> str:
     """Validation results of a head in closed form, by how much changes count."""
     rows = []
-    for row in results("discriminant")["by_changes"]:
+    for row in trial("discriminant")["by_changes"]:
         left_out, known, changed = row["left_out"], row["trained_on"], row["change_auc"]
         counted = "" if row["changes"] is None else f", changes count {row['changes']:g}"
         rows.append(
@@ -294,7 +294,7 @@ def families_curve() -> str:
             *(f"{row['auc'][name]:.2f}" for name in ("face_swap", "part_swap", "diffusion")),
             f"{row['unseen']:.2f}",
         ]
-        for row in results("discriminant")["by_families"]["rows"]
+        for row in trial("discriminant")["by_families"]["rows"]
     ]
     heads = ["`face_swap`", "`part_swap`", "`diffusion`", "StyleGAN"]
     return table(["trained on", "the others, mean AUC", *heads], rows)
