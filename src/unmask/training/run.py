@@ -237,7 +237,9 @@ def _say(message: str) -> None:
 def _check_out(out: Path, config: TrainConfig, resume: bool) -> None:
     """Refuse to mix runs in one folder; remember the configuration for the next time."""
     kept, text = out / "config.json", config.model_dump_json(indent=1)
-    done = any(path.suffix in (".ckpt", ".safetensors") for path in out.glob("*"))
+    done = any(out.glob("*.ckpt"))
+    if config.optim.discriminant is not None:  # there are no checkpoints
+        done = done or (out / f"{config.name}.safetensors").is_file()
     if done and not resume:
         raise ConfigError(
             f"{out} already holds a run.", "Continue it with --resume, or choose another --out."
