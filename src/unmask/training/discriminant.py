@@ -27,11 +27,10 @@ from unmask.models.statistics import StatisticsNet
 from unmask.training.config import DataConfig, DiscriminantConfig
 from unmask.training.network import as_stored
 from unmask.training.statistics import Remembered
-from unmask.transforms.preprocess import InputSpec, to_tensors
+from unmask.transforms.preprocess import InputSpec
 
 MOST = 300
 """Training reals of a source that are looked at under every change."""
-BATCH = 16
 
 Rows = NDArray[np.float32]
 
@@ -130,9 +129,11 @@ def fit_discriminant(
         )
     }
     say("statistics of the reals")
-    reals = measure.raw(sets["real"])
-    measure.standardise_to(reals)
-    beside = Beside(measure.standard(reals), np.array(sets["real"].sources))
+    real = sets.pop("real")  # each is let go of when it was seen: its views take much memory
+    sources, rows = np.array(real.sources), measure.raw(real)
+    del real
+    measure.standardise_to(rows)
+    beside = Beside(measure.standard(rows), sources)
     pairs = []
     for name, weight in data.families.items():
         if name not in sets or not len(sets[name].views):
@@ -141,7 +142,7 @@ def fit_discriminant(
                 "Make them with `unmask synthesize`, give --fakes, or leave the family out.",
             )
         say(f"statistics of {name}")
-        fakes = Moments.of(measure.standard(measure.raw(sets[name])))
+        fakes = Moments.of(measure.standard(measure.raw(sets.pop(name))))
         pairs.append((weight, fakes, beside.moments(name, data.beside)))
     moved = movements(measure, crops, spec, say) if settings.changes else []
     found = discriminant(pairs, moved, ridge=settings.ridge, changes=settings.changes)
@@ -160,11 +161,7 @@ class Measure:
 
     def raw(self, item: ScoringSet) -> Rows:
         """(N, D), all that the model measures."""
-        rows = []
-        for start in range(0, len(item.views), BATCH):
-            views = item.views[start : start + BATCH]
-            rows.append(self.statistics(to_tensors(views, self.spec)["native"]).numpy())
-        return np.concatenate(rows)
+        return np.asarray(self.statistics.of(item, self.spec).numpy())
 
     def standardise_to(self, raw: Rows) -> None:
         """Give every statistic of these pictures mean 0 and deviation 1."""

@@ -28,6 +28,8 @@ from unmask.transforms.preprocess import InputSpec, to_tensors
 
 PART = 4
 """Pictures that a core measures at a time: their maps stay in its cache."""
+TOGETHER = 16
+"""Pictures whose statistics are kept in one file."""
 VERSION = 1
 """Raise when synthesis, laundering or the statistics change: what is kept is then made anew."""
 
@@ -203,6 +205,16 @@ class Remembered(nn.Module):
         pixels = native.contiguous().cpu().numpy().tobytes()
         return torch.cat([self._measured(source, native, pixels) for source in self.sources], dim=1)
 
+    @torch.inference_mode()
+    def of(self, item: ScoringSet, spec: InputSpec) -> Tensor:
+        """Of all pictures of a set, (N, D), in batches that are the same for every run."""
+        return torch.cat(
+            [
+                self(to_tensors(item.views[i : i + TOGETHER], spec)["native"])
+                for i in range(0, len(item.views), TOGETHER)
+            ]
+        )
+
     def _measured(self, source: Source, native: Tensor, pixels: bytes) -> Tensor:
         key = json.dumps([VERSION, dict(source.measured)], sort_keys=True).encode()
         path = self.folder / f"measured-{hashlib.sha256(key + pixels).hexdigest()[:32]}.npy"
@@ -216,15 +228,8 @@ def fixed_scorer(
     model: StatisticsNet, sets: Sequence[ScoringSet], spec: InputSpec, cache: Path
 ) -> Callable[[torch.nn.Module], Scores]:
     """Like `score_sets`, with the statistics of the validation sets computed once, here."""
-    kept, statistics = {}, Remembered(model, cache)
-    with torch.inference_mode():
-        for item in sets:
-            kept[item.name] = torch.cat(
-                [
-                    statistics(to_tensors(item.views[i : i + 16], spec)["native"])
-                    for i in range(0, len(item.views), 16)
-                ]
-            )
+    statistics = Remembered(model, cache)
+    kept = {item.name: statistics.of(item, spec) for item in sets}
 
     def score(current: torch.nn.Module) -> Scores:
         assert isinstance(current, StatisticsNet)
