@@ -8,7 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from unmask.errors import ConfigError
-from unmask.models.probe import GRAMS, ProbeConfig, ProbeFeatures, ProbeNet, gram, moments
+from unmask.models.probe import (
+    CELLS,
+    GRAMS,
+    ProbeConfig,
+    ProbeFeatures,
+    ProbeNet,
+    by_cell,
+    gram,
+    moments,
+)
 from unmask.models.rich import RichConfig, RichFeatures, RichNet
 
 
@@ -55,7 +64,8 @@ def test_means_and_deviations_are_those_of_the_stages(net: ProbeNet) -> None:
     "backbone", ["tf_efficientnet_lite0", "efficientnet_b0", "tf_efficientnetv2_b0"]
 )
 def test_parts_have_the_sizes_that_columns_go_by(backbone: str) -> None:
-    features = ProbeFeatures(ProbeConfig(backbone=backbone), pretrained=False, weights=None)
+    config = ProbeConfig(backbone=backbone, cells=(6, 5))
+    features = ProbeFeatures(config, pretrained=False, weights=None)
     with torch.no_grad():
         found = features.parts(pixels(1))
     assert {name: part.shape[1] for name, part in found.items()} == features.sizes
@@ -74,6 +84,28 @@ def test_gram_matrices_equal_a_loop() -> None:
         np.testing.assert_allclose(row, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("height", "width"), [(12, 12), (6, 6), (7, 5)])
+def test_cells_equal_a_loop(height: int, width: int) -> None:
+    """Cell i of n spans floor(i side / n) to ceil((i + 1) side / n), as torch's pooling has it."""
+    seen = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    expected = np.empty((2, 3, CELLS, CELLS))
+    for i in range(CELLS):
+        for j in range(CELLS):
+            down = slice(i * height // CELLS, -(-(i + 1) * height // CELLS))
+            across = slice(j * width // CELLS, -(-(j + 1) * width // CELLS))
+            expected[:, :, i, j] = seen.numpy()[:, :, down, across].mean(axis=(2, 3))
+    np.testing.assert_allclose(by_cell(seen), expected.reshape(2, -1), rtol=1e-5, atol=1e-6)
+
+
+def test_cells_of_a_stage_have_its_means() -> None:
+    features = ProbeFeatures(ProbeConfig(cells=(5,)), pretrained=False, weights=None)
+    with torch.no_grad():
+        parts = features.parts(pixels(side=64))  # a map of 4 x 4: a cell is a place
+        alone = features.in_cells(pixels(side=64))
+    assert torch.equal(alone, parts["cells 5"])
+    torch.testing.assert_close(parts["cells 5"].view(2, -1, CELLS**2).mean(2), parts["mean 5"])
+
+
 def test_rich_statistics_are_the_same_as_alone(net: ProbeNet) -> None:
     alone = RichFeatures(RichConfig())(pixels())
     assert torch.equal(net.statistics(pixels())[:, -alone.shape[1] :], alone)
@@ -85,6 +117,7 @@ def test_rich_statistics_are_the_same_as_alone(net: ProbeNet) -> None:
     [
         ({"mean": (1, 3), "deviation": ()}, ["mean 1", "mean 3"]),
         ({"mean": (), "deviation": (7,), "gram": (2,)}, ["gram 2", "deviation 7"]),
+        ({"mean": (1,), "deviation": (), "cells": (6,)}, ["mean 1", "cells 6"]),
     ],
 )
 def test_the_head_looks_at_what_it_was_told_to(
@@ -131,17 +164,33 @@ def test_its_sources_joined_are_its_statistics(net: ProbeNet) -> None:
     assert net.sources()[1].measured == rich.measured  # shared with networks of these alone
 
 
+def test_cells_leave_what_is_kept_of_the_rest_as_it_is() -> None:
+    torch.manual_seed(0)
+    without = ProbeNet().eval()
+    found = [ProbeNet(ProbeConfig(cells=cells)).eval() for cells in ((5,), (5, 6))]
+    for one in found:
+        one.statistics.load_state_dict(without.statistics.state_dict())
+        assert one.sources()[0].measured == without.sources()[0].measured
+        parts = [source.measure(pixels()) for source in one.sources()]
+        assert torch.equal(torch.cat(parts, dim=1), one.statistics(pixels()))
+        assert torch.equal(parts[0], without.statistics(pixels()))
+    assert found[0].sources()[1].measured != found[1].sources()[1].measured
+
+
 def test_the_map_is_that_of_the_deepest_stage_in_use() -> None:
     model = ProbeNet(ProbeConfig(mean=(1, 2), deviation=(1,), gram=(3,)))
     layer, view = model.cam_layer
     assert isinstance(layer, nn.Module)
     assert (layer, view) == (model.statistics.stages[2], "native")
+    by_place = ProbeNet(ProbeConfig(mean=(1,), deviation=(), cells=(5,)))
+    assert by_place.cam_layer[0] is by_place.statistics.stages[4]
 
 
 @pytest.mark.parametrize(
     ("config", "told"),
     [
         (ProbeConfig(mean=(8,)), "stages 1 to 7; got mean 8"),
+        (ProbeConfig(cells=(8,)), "stages 1 to 7; got cells 8"),
         (ProbeConfig(mean=(), deviation=()), "got none"),
         (ProbeConfig(backbone="resnet18"), "resnet18 is no EfficientNet"),
     ],

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -25,6 +26,10 @@ from unmask.models.statistics import HeadConfig, Source, StatisticsNet
 
 GRAMS = 3
 """Products of channels are taken of that many stages: they grow with the square of the channels."""
+CELLS = 4
+"""Down and across, where a stage is looked at by place: a part of an aligned face has its own."""
+PARTS = ("mean", "deviation", "gram", "cells")
+"""Of a `ProbeConfig`, each with its stages."""
 Stages = tuple[Annotated[int, Field(ge=1)], ...]
 
 
@@ -35,6 +40,7 @@ class ProbeConfig(HeadConfig):
         backbone: a timm EfficientNet, whose weights stay as they are.
         mean, deviation: stages, 1-based, of whose channels these are taken over the window.
         gram: stages, 1 to 3, of whose channels all products are taken.
+        cells: stages of whose channels the means are taken in each of `CELLS` x `CELLS` cells.
         rich: rich residual statistics (`unmask.models.rich`) beside them.
     """
 
@@ -42,12 +48,14 @@ class ProbeConfig(HeadConfig):
     mean: Stages = (1, 2, 3, 4, 5, 6, 7)
     deviation: Stages = (1, 2, 3, 4, 5, 6, 7)
     gram: tuple[Annotated[int, Field(ge=1, le=GRAMS)], ...] = ()
+    cells: Stages = ()
     rich: bool = False
 
 
 class ProbeFeatures(nn.Module):
     """(N, 3, H, W) RGB in [0, 255] -> (N, D), all that any `ProbeConfig` of a backbone looks at.
 
+    But for cells and rich statistics, which are many: of these, what this one's config asks for.
     Nothing in it is learned, in training mode either.
 
     Raises:
@@ -74,6 +82,9 @@ class ProbeFeatures(nn.Module):
             self.sizes |= {f"mean {number}": width, f"deviation {number}": width}
             if number <= GRAMS:
                 self.sizes[f"gram {number}"] = width * (width + 1) // 2
+        self.celled = tuple(n for n in sorted(set(config.cells)) if n <= len(self.stages))
+        for number in self.celled:
+            self.sizes[f"cells {number}"] = self.sizes[f"mean {number}"] * CELLS**2
         if self.rich is not None:
             self.sizes["rich"] = self.rich.size
 
@@ -98,20 +109,35 @@ class ProbeFeatures(nn.Module):
     def parts(self, native: Tensor) -> dict[str, Tensor]:
         """Of the frozen network, by name, as `ProbeConfig` has it, and stage: (N, d) each."""
         with torch.autocast(device_type=native.device.type, enabled=False):
-            found = {}
-            for number, seen in enumerate((m.flatten(2) for m in self.maps(native)), 1):
-                found[f"mean {number}"], found[f"deviation {number}"] = moments(seen)
-                if number <= GRAMS:
-                    found[f"gram {number}"] = gram(seen)
-            return found
+            maps = self.maps(native)
+            return self._whole(maps) | self._by_cell(maps)
 
-    def frozen(self, native: Tensor) -> Tensor:
-        """All parts of the frozen network: (N, d)."""
-        return torch.cat(list(self.parts(native).values()), dim=1)
+    def _whole(self, maps: list[Tensor]) -> dict[str, Tensor]:
+        found = {}
+        for number, seen in enumerate((m.flatten(2) for m in maps), 1):
+            found[f"mean {number}"], found[f"deviation {number}"] = moments(seen)
+            if number <= GRAMS:
+                found[f"gram {number}"] = gram(seen)
+        return found
+
+    def _by_cell(self, maps: list[Tensor]) -> dict[str, Tensor]:
+        return {f"cells {number}": by_cell(maps[number - 1]) for number in self.celled}
+
+    def whole(self, native: Tensor) -> Tensor:
+        """All parts of the frozen network over the whole window: (N, d)."""
+        with torch.autocast(device_type=native.device.type, enabled=False):
+            return torch.cat(list(self._whole(self.maps(native)).values()), dim=1)
+
+    def in_cells(self, native: Tensor) -> Tensor:
+        """Its parts by cell: (N, d)."""
+        with torch.autocast(device_type=native.device.type, enabled=False):
+            return torch.cat(list(self._by_cell(self.maps(native)).values()), dim=1)
 
     def forward(self, native: Tensor) -> Tensor:
-        found = self.frozen(native)
-        return found if self.rich is None else torch.cat([found, self.rich(native)], dim=1)
+        found = list(self.parts(native).values())
+        if self.rich is not None:
+            found.append(self.rich(native))
+        return torch.cat(found, dim=1)
 
 
 def columns(config: ProbeConfig, features: ProbeFeatures) -> Tensor:
@@ -120,15 +146,11 @@ def columns(config: ProbeConfig, features: ProbeFeatures) -> Tensor:
     Raises:
         ConfigError: a stage that the backbone lacks, or no stage at all.
     """
-    wanted = {
-        f"{name} {stage}"
-        for name in ("mean", "deviation", "gram")
-        for stage in getattr(config, name)
-    }
+    wanted = {f"{name} {stage}" for name in PARTS for stage in getattr(config, name)}
     unknown = sorted(wanted - features.sizes.keys())
     if unknown or not wanted:
         raise ConfigError(
-            f"mean, deviation, gram: {config.backbone} has stages 1 to {len(features.stages)}; got "
+            f"{', '.join(PARTS)}: {config.backbone} has stages 1 to {len(features.stages)}; got "
             f"{unknown[0] if unknown else 'none'}."
         )
     wanted.add("rich")
@@ -159,6 +181,14 @@ def gram(seen: Tensor) -> Tensor:
     values = products.flatten(1)[:, _upper(int(seen.shape[1]))]
     root: Tensor = values.sign() * (values.abs() + 1e-6).sqrt()
     return root
+
+
+def by_cell(seen: Tensor) -> Tensor:
+    """Mean of every channel in each cell of the window: (N, C, H, W) -> (N, C * CELLS**2).
+
+    Cells of a map whose side is no multiple of `CELLS` overlap.
+    """
+    return F.adaptive_avg_pool2d(seen, CELLS).flatten(1)
 
 
 @lru_cache
@@ -202,7 +232,10 @@ class ProbeNet(StatisticsNet):
             digest.update(name.encode())
             digest.update(value.cpu().numpy().tobytes())
         frozen = {"probe": self.config.backbone, "weights": digest.hexdigest()}
-        found = [Source(frozen, self.statistics.frozen)]
+        found = [Source(frozen, self.statistics.whole)]
+        if self.statistics.celled:
+            cells = {"cells": CELLS, "stages": self.statistics.celled}
+            found.append(Source(frozen | cells, self.statistics.in_cells))
         if self.statistics.rich is not None:
             found.append(Source(measured(self.statistics.rich.config), self.statistics.rich))
         return found
@@ -210,5 +243,5 @@ class ProbeNet(StatisticsNet):
     @property
     def cam_layer(self) -> tuple[nn.Module, Literal["native"]]:
         """The deepest stage that is looked at, for Grad-CAM."""
-        deepest = max(*self.config.mean, *self.config.deviation, *self.config.gram, 1)
+        deepest = max(*(n for part in PARTS for n in getattr(self.config, part)), 1)
         return self.statistics.stages[deepest - 1], "native"

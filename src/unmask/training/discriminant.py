@@ -11,7 +11,7 @@ covariance normalization for SVM-based speaker recognition").
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,16 +51,19 @@ class Moments:
 
 
 def discriminant(
-    pairs: Sequence[tuple[float, Moments, Moments]],
-    moved: Sequence[NDArray[np.float64]],
+    pairs: Iterable[tuple[float, Moments, Moments]],
+    moved: Iterable[NDArray[np.float64]],
     *,
     ridge: float,
     changes: float,
 ) -> tuple[NDArray[np.float64], float]:
     """The log odds of fake to real, as if both were normal with the same covariance.
 
+    Each of `pairs` and `moved` is let go of when it was added up: a covariance of thousands of
+    statistics takes hundreds of megabytes.
+
     Args:
-        pairs: of every family its weight, its fakes, and the reals beside them.
+        pairs: of every family its weight, its fakes, and the reals beside them; at least one.
         moved: of every change the mean square of how far it moves a real, (D, D).
         ridge: added to every direction's variance, > 0; statistics have variance 1.
         changes: times each of `moved`, >= 0.
@@ -68,18 +71,18 @@ def discriminant(
     Returns:
         weight (D,) and bias.
     """
-    total = sum(weight for weight, _, _ in pairs)
-    size = len(pairs[0][1].mean)
-    apart, middle, within = np.zeros(size), np.zeros(size), ridge * np.eye(size)
+    total, apart, middle, within = 0.0, np.zeros(()), np.zeros(()), np.zeros(())
     for weight, fakes, reals in pairs:
-        share = weight / total
-        apart += share * (fakes.mean - reals.mean)
-        middle += share * (fakes.mean + reals.mean) / 2
-        within += share * (fakes.covariance + reals.covariance) / 2
+        total += weight
+        apart = apart + weight * (fakes.mean - reals.mean)
+        middle = middle + weight * (fakes.mean + reals.mean) / 2
+        within = within + weight * (fakes.covariance + reals.covariance) / 2
+    within = within / total
     for one in moved:
         within += changes * one
-    found = np.asarray(np.linalg.solve(within, apart), np.float64)
-    return found, -float(found @ middle)
+    within[np.diag_indices_from(within)] += ridge
+    found = np.asarray(np.linalg.solve(within, apart / total), np.float64)
+    return found, -float(found @ middle) / total
 
 
 def check_head(model: nn.Module) -> None:
@@ -134,18 +137,21 @@ def fit_discriminant(
     del real
     measure.standardise_to(rows)
     beside = Beside(measure.standard(rows), sources)
-    pairs = []
-    for name, weight in data.families.items():
+    for name in names:
         if name not in sets or not len(sets[name].views):
             raise ConfigError(
                 f"data.families: the training split has no fakes of {name}.",
                 "Make them with `unmask synthesize`, give --fakes, or leave the family out.",
             )
-        say(f"statistics of {name}")
-        fakes = Moments.of(measure.standard(measure.raw(sets.pop(name))))
-        pairs.append((weight, fakes, beside.moments(name, data.beside)))
+
+    def pairs() -> Iterator[tuple[float, Moments, Moments]]:
+        for name, weight in data.families.items():
+            say(f"statistics of {name}")
+            fakes = Moments.of(measure.standard(measure.raw(sets.pop(name))))
+            yield weight, fakes, beside.moments(name, data.beside)
+
     moved = movements(measure, crops, spec, say) if settings.changes else []
-    found = discriminant(pairs, moved, ridge=settings.ridge, changes=settings.changes)
+    found = discriminant(pairs(), moved, ridge=settings.ridge, changes=settings.changes)
     logit = model.logit
     with torch.no_grad():
         logit.weight.copy_(torch.from_numpy(found[0])[None])
@@ -195,16 +201,15 @@ class Beside:
 
 def movements(
     measure: Measure, crops: Crops, spec: InputSpec, say: Callable[[str], None]
-) -> Sequence[NDArray[np.float64]]:
-    """Of every change: the mean square of how far it moves a training real."""
+) -> Iterator[NDArray[np.float64]]:
+    """Of every change, one at a time: the mean square of how far it moves a training real."""
 
     def seen(name: str) -> Rows:
         changed = reals_of(crops, spec, "train", most=MOST, change=DAILY.get(name))
         return measure.standard(measure.raw(changed))
 
-    before, found = seen("real"), []
+    before = seen("real")
     for name in DAILY:
         say(f"statistics of {name}")
         apart = seen(name) - before
-        found.append((apart.T @ apart).astype(np.float64) / len(apart))
-    return found
+        yield (apart.T @ apart).astype(np.float64) / len(apart)
