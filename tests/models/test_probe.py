@@ -164,17 +164,40 @@ def test_its_sources_joined_are_its_statistics(net: ProbeNet) -> None:
     assert net.sources()[1].measured == rich.measured  # shared with networks of these alone
 
 
-def test_cells_leave_what_is_kept_of_the_rest_as_it_is() -> None:
+def test_cells_and_depth_leave_what_is_kept_of_the_rest_as_it_is() -> None:
     torch.manual_seed(0)
-    without = ProbeNet().eval()
-    found = [ProbeNet(ProbeConfig(cells=cells)).eval() for cells in ((5,), (5, 6))]
+    whole = ProbeNet().eval()
+    kept = whole.sources()[0]
+    shallow = {"mean": (1, 6), "deviation": (4,)}
+    found = [ProbeNet(ProbeConfig(**shallow, cells=cells)).eval() for cells in ((5,), (5, 6))]
     for one in found:
-        one.statistics.load_state_dict(without.statistics.state_dict())
-        assert one.sources()[0].measured == without.sources()[0].measured
-        parts = [source.measure(pixels()) for source in one.sources()]
+        one.statistics.load_state_dict(whole.statistics.state_dict())
+        first = one.sources()[0]
+        assert first.measured == kept.measured
+        assert torch.equal(first.measure(pixels()), kept.measure(pixels()))
+        parts = [source.measure(pixels())[:, : source.first] for source in one.sources()]
         assert torch.equal(torch.cat(parts, dim=1), one.statistics(pixels()))
-        assert torch.equal(parts[0], without.statistics(pixels()))
+        assert parts[0].shape[1] < kept.measure(pixels()).shape[1]
     assert found[0].sources()[1].measured != found[1].sources()[1].measured
+
+
+def test_stages_that_nothing_looks_at_are_not_computed() -> None:
+    model = ProbeNet(ProbeConfig(mean=(1, 3), deviation=(2,))).eval()
+    seen: list[int] = []
+    for number, stage in enumerate(model.statistics.stages, 1):
+        stage.register_forward_hook(lambda *_, n=number: seen.append(n))  # type: ignore[misc]
+    with torch.no_grad():
+        found = model.statistics(pixels())
+    assert seen == [1, 2, 3]
+    assert found.shape[1] == sum(model.statistics.sizes.values())
+    assert list(model.statistics.sizes)[-1] == "gram 3"
+
+
+def test_a_head_is_no_deeper_than_the_statistics_that_it_shares() -> None:
+    owner = ProbeNet(ProbeConfig(mean=(3,), deviation=()))
+    assert ProbeNet(ProbeConfig(mean=(2,), deviation=()), statistics=owner.statistics)
+    with pytest.raises(ConfigError, match=r"shares looks at .* stages 1 to 3; got mean 4"):
+        ProbeNet(ProbeConfig(mean=(4,), deviation=()), statistics=owner.statistics)
 
 
 def test_the_map_is_that_of_the_deepest_stage_in_use() -> None:

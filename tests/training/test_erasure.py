@@ -17,7 +17,14 @@ from unmask.errors import ConfigError
 from unmask.models.lae import LAE
 from unmask.models.registry import MODELS
 from unmask.training import erasure
-from unmask.training.erasure import check_sources, erase_sources, erased
+from unmask.training.config import DataConfig
+from unmask.training.erasure import (
+    check_sources,
+    erase_sources,
+    erased,
+    more_reals,
+    untrained,
+)
 from unmask.training.module import score_sets
 
 
@@ -131,7 +138,7 @@ def test_training_reals_count_alike_in_every_source(crops: Crops) -> None:
         sources=[whole.sources[i] for i in places],
         identities=[whole.identities[i] for i in places],
     )
-    erase_sources(model, sets, spec.input, uneven)
+    erase_sources(model, sets, spec.input, [uneven])
     trained = replace(uneven, name="trained")
     scored = score_sets(model, [*sets, trained], spec.input)
     n_held, n_known = len(sets[0].views), len(places)
@@ -151,6 +158,45 @@ def test_training_reals_count_alike_in_every_source(crops: Crops) -> None:
     assert means[0] == pytest.approx(means[1], abs=1e-5)
 
 
+def test_reals_that_were_not_trained_on_count_as_held_out(crops: Crops) -> None:
+    """What is beside the fakes says who was trained on; the others' means are of both splits."""
+    spec = MODELS["airl_small_frequency"]
+    torch.manual_seed(0)
+    model = spec.create().eval()
+    sets = scoring_sets(crops, spec.input, "val", forged=False)
+    data = DataConfig(families={"stylegan": 1}, beside={"stylegan": ["tests-0"]})
+    more, trained_on = more_reals(crops, spec.input, data, sets)
+    assert not trained_on
+    assert [item.name for item in more] == [item.name for item in sets if not item.label]
+    assert all(set(item.sources) == {"tests-1"} for item in more)
+    erase_sources(model, sets, spec.input, more, trained_on=trained_on)
+    logits: dict[str, list[float]] = {"tests-0": [], "tests-1": []}
+    held = {item.name: item for item in sets if not item.label}
+    for group in (held, {item.name: item for item in more}):
+        for found, item in score_sets(model, list(group.values()), spec.input).values():
+            for source, logit in zip(item.sources, found, strict=True):
+                logits[source].append(float(logit))
+    assert len(logits["tests-1"]) > len(logits["tests-0"])
+    assert np.mean(logits["tests-0"]) == pytest.approx(np.mean(logits["tests-1"]), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("families", "beside", "expected"),
+    [
+        (["self_blend"], {}, set()),
+        (["self_blend"], {"stylegan": ["a"]}, set()),
+        (["self_blend", "stylegan"], {"stylegan": ["a"]}, set()),
+        (["stylegan"], {"stylegan": ["a"]}, {"b", "c"}),
+        (["stylegan", "other"], {"stylegan": ["a"], "other": ["c"]}, {"b"}),
+    ],
+)
+def test_which_sources_took_no_part(
+    families: list[str], beside: dict[str, list[str]], expected: set[str]
+) -> None:
+    data = DataConfig(families=dict.fromkeys(families, 1.0), beside=beside)
+    assert untrained(data, ["a", "b", "c"]) == expected
+
+
 def test_no_more_reals_of_a_source_are_drawn_than_asked_for(crops: Crops) -> None:
     spec = MODELS["airl_small_frequency"].input
     some, again = (reals_of(crops, spec, "train", most=3) for _ in range(2))
@@ -168,7 +214,7 @@ def test_training_reals_that_lack_a_source_do_not_count(crops: Crops) -> None:
         whole, views=[whole.views[i] for i in places], sources=["tests-1"] * len(places)
     )
     weights = []
-    for trained in (None, lacking):
+    for trained in ((), (lacking,)):
         torch.manual_seed(0)
         model = spec.create().eval()
         erase_sources(model, sets, spec.input, trained)

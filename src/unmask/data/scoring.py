@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import overload
@@ -155,13 +155,19 @@ def reals_of(
     most: int,
     seed: int = 0,
     change: Change | None = None,
+    sources: Collection[str] | None = None,
 ) -> ScoringSet:
     """Reals of one split, laundered; of each source no more than `most`, drawn.
 
-    They are as they are, or after a change: the same ones, in the same order.
+    They are as they are, or after a change: the same ones, in the same order. Of all sources, or of
+    those that are named.
     """
     by_source: dict[str, list[int]] = {}
-    for index in crops.where(lambda item: item.split == split and item.label == 0):
+    for index in crops.where(
+        lambda item: (
+            item.split == split and item.label == 0 and (sources is None or item.source in sources)
+        )
+    ):
         by_source.setdefault(crops.items[index].source, []).append(index)
     rng = np.random.default_rng([seed, 11])
     chosen = [

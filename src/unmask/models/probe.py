@@ -9,6 +9,7 @@ description of texture, which fakes of unknown generators get wrong as well (Gra
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -51,11 +52,16 @@ class ProbeConfig(HeadConfig):
     cells: Stages = ()
     rich: bool = False
 
+    @property
+    def deepest(self) -> int:
+        """The last stage that is looked at; those after it need not be computed. 1 for none."""
+        return max((n for part in PARTS for n in getattr(self, part)), default=1)
+
 
 class ProbeFeatures(nn.Module):
-    """(N, 3, H, W) RGB in [0, 255] -> (N, D), all that any `ProbeConfig` of a backbone looks at.
+    """(N, 3, H, W) RGB in [0, 255] -> (N, D), all parts of the stages that a `ProbeConfig` reaches.
 
-    But for cells and rich statistics, which are many: of these, what this one's config asks for.
+    But for cells and rich statistics, which are many: of these, what the config asks for.
     Nothing in it is learned, in training mode either.
 
     Raises:
@@ -77,12 +83,14 @@ class ProbeFeatures(nn.Module):
         self.eval()
         self.sizes: dict[str, int] = {}
         """Of each part, in their order."""
-        for number, stage in enumerate(self.stages, 1):
+        self.deepest = min(config.deepest, len(self.stages))
+        for number, stage in enumerate(self.reached, 1):
             width = [m for m in stage.modules() if isinstance(m, nn.BatchNorm2d)][-1].num_features
             self.sizes |= {f"mean {number}": width, f"deviation {number}": width}
             if number <= GRAMS:
                 self.sizes[f"gram {number}"] = width * (width + 1) // 2
-        self.celled = tuple(n for n in sorted(set(config.cells)) if n <= len(self.stages))
+        self.whole_size = sum(self.sizes.values())
+        self.celled = tuple(n for n in sorted(set(config.cells)) if n <= self.deepest)
         for number in self.celled:
             self.sizes[f"cells {number}"] = self.sizes[f"mean {number}"] * CELLS**2
         if self.rich is not None:
@@ -92,16 +100,21 @@ class ProbeFeatures(nn.Module):
     def stages(self) -> nn.Sequential:
         return cast(nn.Sequential, self.backbone.net.blocks)
 
+    @property
+    def reached(self) -> nn.Sequential:
+        """The stages up to the last one that is looked at."""
+        return self.stages[: self.deepest]
+
     def train(self, mode: bool = True) -> ProbeFeatures:
         """Stays in evaluation: batch normalisation keeps ImageNet's moments."""
         return super().train(False)
 
-    def maps(self, native: Tensor) -> list[Tensor]:
+    def maps(self, native: Tensor, stages: Iterable[nn.Module]) -> list[Tensor]:
         """Each stage's map: (N, C, H / 2**k, W / 2**k)."""
         net = self.backbone.net
         seen = net.bn1(net.conv_stem(native.float() / 127.5 - 1))
         found = []
-        for stage in self.stages:
+        for stage in stages:
             seen = stage(seen)
             found.append(seen)
         return found
@@ -109,35 +122,40 @@ class ProbeFeatures(nn.Module):
     def parts(self, native: Tensor) -> dict[str, Tensor]:
         """Of the frozen network, by name, as `ProbeConfig` has it, and stage: (N, d) each."""
         with torch.autocast(device_type=native.device.type, enabled=False):
-            maps = self.maps(native)
-            return self._whole(maps) | self._by_cell(maps)
+            maps = self.maps(native, self.reached)
+            return _over_window(maps) | self._by_cell(maps)
 
-    def _whole(self, maps: list[Tensor]) -> dict[str, Tensor]:
-        found = {}
-        for number, seen in enumerate((m.flatten(2) for m in maps), 1):
-            found[f"mean {number}"], found[f"deviation {number}"] = moments(seen)
-            if number <= GRAMS:
-                found[f"gram {number}"] = gram(seen)
-        return found
-
-    def _by_cell(self, maps: list[Tensor]) -> dict[str, Tensor]:
+    def _by_cell(self, maps: Sequence[Tensor]) -> dict[str, Tensor]:
         return {f"cells {number}": by_cell(maps[number - 1]) for number in self.celled}
 
-    def whole(self, native: Tensor) -> Tensor:
-        """All parts of the frozen network over the whole window: (N, d)."""
+    def over_window(self, native: Tensor) -> Tensor:
+        """All parts over the whole window, of all stages of the network: (N, d)."""
         with torch.autocast(device_type=native.device.type, enabled=False):
-            return torch.cat(list(self._whole(self.maps(native)).values()), dim=1)
+            return _joined(_over_window(self.maps(native, self.stages)))
 
     def in_cells(self, native: Tensor) -> Tensor:
         """Its parts by cell: (N, d)."""
         with torch.autocast(device_type=native.device.type, enabled=False):
-            return torch.cat(list(self._by_cell(self.maps(native)).values()), dim=1)
+            return _joined(self._by_cell(self.maps(native, self.reached)))
 
     def forward(self, native: Tensor) -> Tensor:
         found = list(self.parts(native).values())
         if self.rich is not None:
             found.append(self.rich(native))
         return torch.cat(found, dim=1)
+
+
+def _over_window(maps: Sequence[Tensor]) -> dict[str, Tensor]:
+    found = {}
+    for number, seen in enumerate((m.flatten(2) for m in maps), 1):
+        found[f"mean {number}"], found[f"deviation {number}"] = moments(seen)
+        if number <= GRAMS:
+            found[f"gram {number}"] = gram(seen)
+    return found
+
+
+def _joined(parts: Mapping[str, Tensor]) -> Tensor:
+    return torch.cat(list(parts.values()), dim=1)
 
 
 def columns(config: ProbeConfig, features: ProbeFeatures) -> Tensor:
@@ -149,8 +167,11 @@ def columns(config: ProbeConfig, features: ProbeFeatures) -> Tensor:
     wanted = {f"{name} {stage}" for name in PARTS for stage in getattr(config, name)}
     unknown = sorted(wanted - features.sizes.keys())
     if unknown or not wanted:
+        shared = features.deepest < config.deepest <= len(features.stages)
+        has = f"the member whose statistics it shares looks at {config.backbone}'s"
         raise ConfigError(
-            f"{', '.join(PARTS)}: {config.backbone} has stages 1 to {len(features.stages)}; got "
+            f"{', '.join(PARTS)}: {has if shared else f'{config.backbone} has'} stages 1 to "
+            f"{features.deepest if shared else len(features.stages)}; got "
             f"{unknown[0] if unknown else 'none'}."
         )
     wanted.add("rich")
@@ -232,7 +253,8 @@ class ProbeNet(StatisticsNet):
             digest.update(name.encode())
             digest.update(value.cpu().numpy().tobytes())
         frozen = {"probe": self.config.backbone, "weights": digest.hexdigest()}
-        found = [Source(frozen, self.statistics.whole)]
+        # kept of all stages, which heads of any depth share
+        found = [Source(frozen, self.statistics.over_window, self.statistics.whole_size)]
         if self.statistics.celled:
             cells = {"cells": CELLS, "stages": self.statistics.celled}
             found.append(Source(frozen | cells, self.statistics.in_cells))
@@ -243,5 +265,4 @@ class ProbeNet(StatisticsNet):
     @property
     def cam_layer(self) -> tuple[nn.Module, Literal["native"]]:
         """The deepest stage that is looked at, for Grad-CAM."""
-        deepest = max(*(n for part in PARTS for n in getattr(self.config, part)), 1)
-        return self.statistics.stages[deepest - 1], "native"
+        return self.statistics.stages[self.config.deepest - 1], "native"

@@ -36,10 +36,12 @@ class Source(NamedTuple):
     Attributes:
         measured: all that the part depends on; what is kept of it is keyed by this.
         measure: (N, 3, n, n) RGB in [0, 255] -> (N, d).
+        first: how many of the d this network looks at; the others come after them. None for all.
     """
 
     measured: Mapping[str, object]
     measure: Callable[[Tensor], Tensor]
+    first: int | None = None
 
 
 class StatisticsNet(nn.Module):

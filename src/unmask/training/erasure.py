@@ -4,15 +4,17 @@ A network that was trained on reals of several collections reads a little of the
 picture, and then judges one collection's reals more harshly than another's. The head is linear, so
 that much of it can be undone exactly, with the least change to all scores: the least-squares
 concept erasure of Belrose et al. 2023 (LEACE), for a single linear score. It is fitted on the
-validation reals and on those of training. What a network reads off pictures that it was trained on
-is something else, but alike so for all sources, and a source may have too few of the others for its
-mean to be known.
+validation reals and on those of training, since a source may have too few of the former for its
+mean to be known. A network judges reals that it was trained on more mildly, but alike so for all
+sources. Where some sources took no part in training, it is not alike: then their training reals
+count as held out, and of the sources that were trained on only the validation reals count.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,9 +22,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unmask.data.scoring import ScoringSet
+from unmask.data.crops import Crops
+from unmask.data.scoring import DAILY, ScoringSet, reals_of
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import predict
+from unmask.training.config import DataConfig
 from unmask.training.module import evaluating
 from unmask.transforms.preprocess import InputSpec, to_tensors
 
@@ -91,32 +95,65 @@ def check_sources(sets: Sequence[ScoringSet], model: nn.Module) -> None:
         )
 
 
+def untrained(data: DataConfig, sources: Collection[str]) -> set[str]:
+    """Those of the sources none of whose reals any family stands beside in training."""
+    if any(family not in data.beside for family in data.families):
+        return set()
+    return set(sources) - {one for family in data.families for one in data.beside[family]}
+
+
+def more_reals(
+    crops: Crops, spec: InputSpec, data: DataConfig, sets: Sequence[ScoringSet]
+) -> tuple[list[ScoringSet], bool]:
+    """Training reals to erase sources with, and whether the network was trained on them.
+
+    Where a source took no part in training, those of such sources alone, as they are and under
+    every control that `sets` has.
+    """
+    reals = reals_of(crops, spec, "train", most=MOST)
+    others = untrained(data, set(reals.sources))
+    if not others:
+        return [reals], True
+    names = [item.name for item in sets if item.label == 0]
+    return [
+        replace(
+            reals_of(crops, spec, "train", most=MOST, change=DAILY.get(name), sources=others),
+            name=name,
+        )
+        for name in names
+    ], False
+
+
 def erase_sources(
     model: nn.Module,
     sets: Sequence[ScoringSet],
     spec: InputSpec,
-    trained: ScoringSet | None = None,
+    more: Sequence[ScoringSet] = (),
+    *,
+    trained_on: bool = True,
 ) -> None:
     """Make the mean logit of the reals the same for every source.
 
-    The mean over all of the validation reals stays as it was. In every source they count as much
-    beside those of training as they do in all.
+    The mean over all of the validation reals stays as it was.
 
     Args:
         model: its `logit` is changed; the features are what goes into it.
         sets: of the validation split; the reals, as they are and under every control, are used.
             Sources with fewer than `LEAST` of them take no part.
         spec: the network's input contract.
-        trained: reals of the training split; without, the validation reals alone count.
+        more: reals of the training split; without, the validation reals alone count.
+        trained_on: they are of all sources and were trained on: in every source they count as
+            much beside those of validation as they do in all. Else they count as those do, picture
+            by picture, under the same controls.
     """
     enough = {source for source, number in _counts(sets).items() if number >= LEAST}
-    reals = [item for item in sets if item.label == 0]
-    if trained is not None and enough <= set(trained.sources):  # else one has a disadvantage
-        reals.append(trained)
-    features = np.concatenate([_features(model, item, spec) for item in reals])
+    held = [item for item in sets if item.label == 0]
+    if trained_on and any(not enough <= set(item.sources) for item in more):
+        more = ()  # one source would have a disadvantage
+    features = np.concatenate([_features(model, item, spec) for item in (*held, *more)])
     rows = [
-        _Row(source, held=item is not trained, plain=item.name == "real")
-        for item in reals
+        _Row(source, validation=n < len(held), plain=item.name == "real")
+        for n, item in enumerate((*held, *more))
         for source in item.sources
     ]
     kept = [i for i, row in enumerate(rows) if row.source in enough]
@@ -127,9 +164,9 @@ def erase_sources(
         before,
         features[kept],
         [rows[i].source for i in kept],
-        _shared_alike([rows[i] for i in kept]),
+        _shared_alike([rows[i] for i in kept]) if trained_on else None,
     )
-    mean = features[[i for i in kept if rows[i].held]].mean(axis=0)
+    mean = features[[i for i in kept if rows[i].validation]].mean(axis=0)
     with torch.no_grad():
         logit.bias.add_(float(mean @ (before - after)))
         logit.weight.copy_(torch.from_numpy(after)[None])
@@ -139,7 +176,7 @@ class _Row(NamedTuple):
     """A real as it is, or under a control: its source, its split, and which of both it is."""
 
     source: str
-    held: bool
+    validation: bool
     plain: bool
 
 
@@ -150,11 +187,12 @@ def _shared_alike(rows: Sequence[_Row]) -> list[float]:
     split and source, under every control, count alike.
     """
     pictures = [row for row in rows if row.plain]
-    of_split = Counter(row.held for row in pictures)
+    of_split = Counter(row.validation for row in pictures)
     of_source = Counter(row.source for row in pictures)
-    cells = Counter((row.source, row.held) for row in rows)
+    cells = Counter((row.source, row.validation) for row in rows)
     return [
-        of_split[row.held] * of_source[row.source] / cells[row.source, row.held] for row in rows
+        of_split[row.validation] * of_source[row.source] / cells[row.source, row.validation]
+        for row in rows
     ]
 
 

@@ -339,7 +339,7 @@ def _statistics(network: nn.Module) -> object:
     """What a head's statistics are, to compare; None of a network without fixed ones."""
     if not isinstance(network, StatisticsNet):
         return None
-    told = [dict(source.measured) for source in network.sources()]
+    told = [(dict(source.measured), source.first) for source in network.sources()]
     return type(network.statistics), json.dumps(told, sort_keys=True)
 
 

@@ -25,18 +25,17 @@ from torch.utils.data import DataLoader
 
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.items import read_items_with
-from unmask.data.scoring import reals_of
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import Card, save_checkpoint
 from unmask.models.registry import model_spec
 from unmask.models.statistics import StatisticsNet
 from unmask.training.batches import loaders
-from unmask.training.card import command_of, facts, measured, started_from, trained_on
+from unmask.training.card import command_of, facts, measured, started_from
 from unmask.training.checks import check
 from unmask.training.config import TrainConfig, load_config, with_overrides
 from unmask.training.decision import fit_decision_on
 from unmask.training.discriminant import check_head, fit_discriminant
-from unmask.training.erasure import MOST, check_sources, erase_sources
+from unmask.training.erasure import check_sources, erase_sources, more_reals
 from unmask.training.feeds import feeds, scored_sets
 from unmask.training.launch import run_processes
 from unmask.training.module import DetectorModule, Scores, embed_sets
@@ -201,7 +200,8 @@ def train_on(
             best = averaged(first, best, config.optim.start_share)
         model.load_state_dict(best)
     if config.optim.erase_sources:
-        erase_sources(model, sets, spec.input, reals_of(crops, spec.input, "train", most=MOST))
+        more, known = more_reals(crops, spec.input, config.data, sets)
+        erase_sources(model, sets, spec.input, more, trained_on=known)
     as_stored(model)
     model.eval()
     embeddings = None

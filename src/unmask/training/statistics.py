@@ -94,7 +94,7 @@ def training_statistics(
                         if not path.is_file():
                             say(f"statistics of {family}, draw {draw + 1}")
                             _write(path, source, crops, spec, config, family, draw, seed)
-                parts.append(np.load(path, mmap_mode="r"))
+                parts.append(np.load(path, mmap_mode="r")[..., : source.first])
             pairs.append(parts)
     return StatisticsPairs(pairs)
 
@@ -221,7 +221,7 @@ class Remembered(nn.Module):
         if not path.is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
             _save(path, measured(source, native.cpu(), self.crew).numpy())
-        return torch.from_numpy(np.load(path))
+        return torch.from_numpy(np.load(path)[:, : source.first])
 
 
 def fixed_scorer(
