@@ -30,7 +30,7 @@ from unmask.models.checkpoint import Card, save_checkpoint
 from unmask.models.registry import model_spec
 from unmask.models.statistics import StatisticsNet
 from unmask.training.batches import loaders
-from unmask.training.card import command_of, facts, measured, started_from
+from unmask.training.card import command_of, facts, measured, started_from, trained_on
 from unmask.training.checks import check
 from unmask.training.config import TrainConfig, load_config, with_overrides
 from unmask.training.decision import fit_decision_on
