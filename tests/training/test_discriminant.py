@@ -186,7 +186,13 @@ def test_the_command_makes_weights_that_scan(index: Path, runs: Path, tmp_path: 
     weights = out / "tiny-linear.safetensors"
     assert done.stdout.strip() == str(weights)
     first, card = load_checkpoint(weights)
-    assert card.training["configuration"]["optim"]["discriminant"] == {"ridge": 0.3, "changes": 0.1}
+    told = card.training["configuration"]
+    assert told["optim"] == {
+        "discriminant": {"ridge": 0.3, "changes": 0.1},
+        "erase_sources": False,
+    }
+    assert "families" in told["data"]
+    assert "draws" not in told["data"]
     families = card.metrics["families"]
     assert families["blurrer"]["trained_on"]
     assert families["blurrer"]["auc"] > 0.8  # a blur that every real lacks

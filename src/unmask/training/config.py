@@ -161,6 +161,11 @@ class OptimConfig(_Section):
 
 PLACES: dict[str, Any] = {"data": {"index"}, "backbone_weights": True, "start": True}
 """What of a `TrainConfig` says where files lie, and nothing of a run."""
+STEPS_DATA = {
+    *("soften_real_p", "equalise_p", "ramp_epochs", "window", "random_grid", "own"),
+    *("repeats", "draws", "workers"),
+}
+"""What of its data only training by steps goes by."""
 
 
 class TrainConfig(_Section):
@@ -187,8 +192,15 @@ class TrainConfig(_Section):
     optim: OptimConfig = OptimConfig()
 
     def told(self) -> dict[str, Any]:
-        """For a record, as JSON has it: without the places of index and weights on this machine."""
-        return self.model_dump(mode="json", exclude=PLACES)
+        """For a record, as JSON has it: without the places of index and weights on this machine.
+
+        Of a head in closed form, without what only training by steps goes by.
+        """
+        found = self.model_dump(mode="json", exclude=PLACES)
+        if self.optim.discriminant is not None:
+            found["data"] = {k: v for k, v in found["data"].items() if k not in STEPS_DATA}
+            found["optim"] = {k: found["optim"][k] for k in ("discriminant", "erase_sources")}
+        return found
 
     @model_validator(mode="after")
     def _can_work(self) -> TrainConfig:

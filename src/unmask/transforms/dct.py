@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -180,13 +180,14 @@ class BlockDCT(nn.Module):
 
 
 @cache
-def _all_channels_on(device: torch.device) -> BlockDCT:
-    return BlockDCT("channels", torch.ones(BLOCK, BLOCK, dtype=torch.bool)).to(device)
-
-
-def _all_channels(gray: Tensor) -> Tensor:
-    """All 64 coefficients as channels: (N, 1, H, W) -> (N, 64, H/8, W/8)."""
-    return cast(Tensor, _all_channels_on(gray.device)(gray))
+def _bands(device: torch.device) -> tuple[Tensor, Tensor]:
+    """(64, 64), which gives a row of pixels of a block its coefficients, and (64, 14), which takes
+    the mean over each anti-diagonal u + v = 1 .. 14."""
+    basis = BlockDCT("channels", torch.ones(BLOCK, BLOCK, dtype=torch.bool)).matrix
+    index = torch.arange(BLOCK)
+    diagonal = (index[:, None] + index[None, :]).flatten()
+    member = (diagonal[:, None] == torch.arange(1, 2 * BLOCK - 1)).float()
+    return basis.to(device), (member / member.sum(0)).to(device)
 
 
 def band_energy(gray: Tensor) -> Tensor:
@@ -198,10 +199,10 @@ def band_energy(gray: Tensor) -> Tensor:
     height, width = gray.shape[2] // BLOCK * BLOCK, gray.shape[3] // BLOCK * BLOCK
     if not height or not width:
         raise ShapeError(f"band_energy needs at least 8 x 8 pixels; got {tuple(gray.shape)}.")
-    power = _all_channels(gray[..., :height, :width]).square().mean(dim=(2, 3))
-    index = torch.arange(BLOCK)
-    diagonal = (index[:, None] + index[None, :]).flatten().to(gray.device)
-    return torch.stack([power[:, diagonal == d].mean(1) for d in range(1, 2 * BLOCK - 1)], dim=1)
+    basis, diagonals = _bands(gray.device)
+    with torch.autocast(device_type=gray.device.type, enabled=False):
+        whole = gray[..., :height, :width].float().contiguous()
+        return (_to_blocks(whole) @ basis).square().mean(dim=(1, 2)) @ diagonals
 
 
 def log_band_energy(native: Tensor) -> Tensor:

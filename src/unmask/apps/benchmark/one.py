@@ -125,8 +125,11 @@ def _run(job: Job) -> str:
         )
     trained = time.perf_counter() - started
     model, card = load_checkpoint(weights)
-    trained_with = TrainConfig.model_validate(card.training["configuration"])
-    if config_sha256(trained_with) != config_sha256(job.config):
+    of_card, asked_for = (
+        TrainConfig.model_validate(told)
+        for told in (card.training["configuration"], job.config.told())
+    )
+    if config_sha256(of_card) != config_sha256(asked_for):
         raise ConfigError(
             f"{weights} was trained with another configuration.",
             f"Delete {folder}, or choose another --work.",
