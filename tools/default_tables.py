@@ -263,26 +263,84 @@ def erase_changes() -> str:
     return table(["taken out", *heads, *controls], rows)
 
 
+HEAD_COLUMNS = (
+    *("left out, AUC", "found", "trained on, AUC", "found", "StyleGAN unseen", "blurred reals"),
+    "reals at quality 50",
+)
+
+
+def _head_row(label: str, row: Any, blurred: float, quality_50: float) -> list[str]:
+    """Validation results of a head in closed form, or of a mean with one."""
+    left_out, known = row["left_out"], row["trained_on"]
+    return [
+        label,
+        f"{left_out['mean_auc']:.3f}",
+        f"{left_out['found']:.1%}",
+        f"{known['mean_auc']:.3f}",
+        f"{known['found']:.1%}",
+        f"{row['stylegan_unseen']:.2f}",
+        f"{blurred:.2f}",
+        f"{quality_50:.2f}",
+    ]
+
+
 def discriminant() -> str:
     """Validation results of a head in closed form, by how much changes count."""
     rows = []
     for row in trial("discriminant")["by_changes"]:
-        left_out, known, changed = row["left_out"], row["trained_on"], row["change_auc"]
+        changed = row["change_auc"]
         counted = "" if row["changes"] is None else f", changes count {row['changes']:g}"
-        rows.append(
-            [
-                f"{row['of']}{counted}",
-                f"{left_out['mean_auc']:.3f}",
-                f"{left_out['found']:.1%}",
-                f"{known['mean_auc']:.3f}",
-                f"{known['found']:.1%}",
-                f"{row['stylegan_unseen']:.2f}",
-                f"{changed['real/blurred']:.2f}",
-                f"{changed['real/quality-50']:.2f}",
-            ]
+        label = f"{row['of']}{counted}"
+        rows.append(_head_row(label, row, changed["real/blurred"], changed["real/quality-50"]))
+    return table(["", *HEAD_COLUMNS], rows)
+
+
+def _what_it_looks_at(name: str, field: str) -> str:
+    rows = [
+        _head_row(
+            f"{row['of']}, {row[field]}; ridge {row['ridge']:g}, changes count {row['changes']:g}",
+            row,
+            row["blurred_reals"],
+            row["quality_50_reals"],
         )
-    heads = ["left out, AUC", "found", "trained on, AUC", "found", "StyleGAN unseen"]
-    return table(["", *heads, "blurred reals", "reals at quality 50"], rows)
+        for row in trial(name)["rows"]
+    ]
+    return table(["", *HEAD_COLUMNS], rows)
+
+
+def cells() -> str:
+    """The same, by the statistics that the head looks at."""
+    return _what_it_looks_at("cells", "statistics")
+
+
+def larger_network() -> str:
+    """The same, by the frozen network."""
+    return _what_it_looks_at("larger_network", "frozen_network")
+
+
+def expert_sources() -> str:
+    """How far the sources of reals are apart by the expert's logit, and by the default's."""
+    rows = [
+        [row["what"], *(f"{row['auc'][source]:.2f}" for source in ("congress", "ffhq", "london"))]
+        for row in trial("expert_sources")["rows"]
+    ]
+    return table(["", "Congress", "FFHQ", "London"], rows)
+
+
+def training_size() -> str:
+    """The same of the head alone, by how many training pictures it had."""
+    rows = [
+        [
+            str(row["reals"]),
+            str(row["fakes_of_a_family"]),
+            f"{row['left_out']['mean_auc']:.3f}",
+            f"{row['left_out']['found']:.1%}",
+            f"{row['trained_on']['mean_auc']:.3f}",
+            f"{row['trained_on']['found']:.1%}",
+        ]
+        for row in trial("training_size")["rows"]
+    ]
+    return table(["reals", "fakes of each family", *HEAD_COLUMNS[:4]], rows)
 
 
 def families_curve() -> str:
