@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 from unmask.errors import ConfigError, ShapeError
 from unmask.faces import MTCNNDetector, find_faces
 from unmask.faces import boxes as bx
 from unmask.faces.detect import plausible
+from unmask.faces.mtcnn import OutputNet, RefineNet
 from unmask.types import Face, Frame, UInt8Image
 
 Read = Callable[[str], UInt8Image]
@@ -46,6 +50,22 @@ def iou(one: object, two: object) -> float:
 def moved(name: str, right: float) -> list[float]:
     x0, y0, x1, y1 = KNOWN[name][0]
     return [x0 + right, y0, x1 + right, y1]
+
+
+def test_threads_that_begin_at_once_share_the_networks() -> None:
+    """Making them twice is waste, and with OpenVINO, which converts one at a time, an error."""
+    begun: list[int] = []
+
+    def compiler(net: RefineNet | OutputNet) -> Callable[[Tensor], Tensor]:
+        begun.append(net.size)
+        time.sleep(0.1)  # time for the other threads to begin, too
+        return net
+
+    detector = MTCNNDetector(compiler=compiler)
+    picture = np.zeros((64, 64, 3), np.uint8)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(detector.detect, [picture] * 4)) == [[]] * 4
+    assert sorted(begun) == [RefineNet.size, OutputNet.size]
 
 
 @pytest.mark.parametrize("name", KNOWN)

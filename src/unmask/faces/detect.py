@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 import cv2
@@ -85,6 +86,7 @@ class MTCNNDetector:
         self.thresholds = thresholds
         self._compiler = compiler
         self._net: MTCNN | None = None
+        self._making = Lock()
 
     def detect(self, image: UInt8Image) -> list[Face]:
         """All upright faces, largest first.
@@ -97,22 +99,27 @@ class MTCNNDetector:
             CheckpointError: the packaged weights cannot be loaded.
         """
         check_rgb(image, "image")
-        if self._net is None:
-            from unmask.faces.mtcnn import MTCNN
-
-            net = MTCNN.pretrained(self.thresholds, self.device)
-            if self._compiler is not None:
-                net.compile_judges(self._compiler)
-            self._net = net
         working = _reduced(image)
         scale = image.shape[1] / working.shape[1], image.shape[0] / working.shape[0]
-        found = self._net.detect(working, self.min_face)
+        found = self._networks().detect(working, self.min_face)
         faces = [
             Face(_as_box(box * np.tile(scale, 2)), (points * scale).astype(np.float32), float(p))
             for box, p, points in zip(*found, strict=True)
             if (box[2:] > box[:2]).all()
         ]
         return sorted(faces, key=_area, reverse=True)
+
+    def _networks(self) -> MTCNN:
+        """Made by whichever thread needs them first, while the others wait for them."""
+        with self._making:
+            if self._net is None:
+                from unmask.faces.mtcnn import MTCNN
+
+                net = MTCNN.pretrained(self.thresholds, self.device)
+                if self._compiler is not None:
+                    net.compile_judges(self._compiler)
+                self._net = net
+            return self._net
 
 
 def find_faces(

@@ -30,9 +30,6 @@ CELL = 12
 STRIDE = 2
 PYRAMID_FACTOR = 0.709
 """Step between pyramid levels, about sqrt(1/2): the area halves (the original's value)."""
-SMALL = 10_000
-"""Pixels of a level up to which P-Net is faster channel by channel; above, pixel by pixel, which is
-how R-Net and O-Net always are. On a processor, by half of its time or more either way."""
 MAX_CANDIDATES = 400
 """Per stage. Portraits need under 100; the bound keeps noise and crowds from costing seconds."""
 
@@ -158,8 +155,7 @@ class MTCNN(nn.Module):
             # from two levels up: half the side, so the average stays local and the work small
             level = cv2.resize(sources.pop(0), size, interpolation=cv2.INTER_AREA)
             sources.append(level)
-            seen = self._tensor(level[None], planar=size[0] * size[1] <= SMALL)
-            maps = self.proposal(seen)[0].cpu().numpy()
+            maps = self.proposal(self._tensor(level[None]))[0].cpu().numpy()
             rows = self._cells(maps, (image.shape[1] / size[0], image.shape[0] / size[1]))
             found.append(rows[bx.suppress(rows[:, :4], rows[:, 4], 0.5)])
         rows = np.concatenate(found)
@@ -204,15 +200,10 @@ class MTCNN(nn.Module):
         raw: NDArray[np.float64] = judge(self._tensor(batch)).double().cpu().numpy()
         return raw
 
-    def _tensor(self, batch: UInt8Image, *, planar: bool = False) -> Tensor:
-        """(N, H, W, 3) uint8 -> (N, 3, H, W) float32, about [-1, 1], on the networks' device.
-
-        In memory as it was, pixel by pixel, or channel by channel.
-        """
+    def _tensor(self, batch: UInt8Image) -> Tensor:
+        """(N, H, W, 3) uint8 -> (N, 3, H, W) float32, about [-1, 1], on the networks' device."""
         device = next(self.parameters()).device
         pixels = torch.from_numpy(batch).to(device).permute(0, 3, 1, 2)
-        if planar:
-            pixels = pixels.contiguous()
         return pixels.float().sub_(127.5).mul_(1 / 128)
 
 

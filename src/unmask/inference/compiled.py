@@ -38,6 +38,7 @@ GRAPH = "network.xml"
 KEPT = 8
 """Graphs, of weights and versions; older ones are removed."""
 TELLTALE = "openvino_telemetry"
+_CONVERTING = threading.Lock()
 
 
 def runtime() -> Any:
@@ -182,7 +183,8 @@ def _graph(net: nn.Module, examples: tuple[Tensor, ...]) -> Any:
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    with warnings.catch_warnings(), torch.no_grad():
+    # tracing and warnings' filters are the process's: one thread at a time
+    with _CONVERTING, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of shapes, which are fixed here
         traced = torch.jit.trace(net, examples, check_trace=False)  # type: ignore[no-untyped-call]
         end = FrontEndManager().load_by_framework("pytorch")

@@ -100,14 +100,18 @@ class Scored:
     @cached_property
     def deciding_bands(self) -> NDArray[np.float32]:
         """(14,) log10 band energies of the deciding face: the median over its good crops."""
-        return np.asarray(np.median(self.bands[self.good(self._deciding)], axis=0), np.float32)
+        good = self.good(self._deciding)
+        if len(good) == 1:  # of every still: a median takes longer than all else here
+            return np.asarray(self.bands[good[0]], np.float32)
+        return np.asarray(np.median(self.bands[good], axis=0), np.float32)
 
     @cached_property
     def deciding_distance(self) -> float | None:
         """Distance of the deciding face's features: the median over its good crops."""
         if self.distances is None:
             return None
-        return float(np.median(self.distances[self.good(self._deciding)]))
+        good = self.good(self._deciding)
+        return float(self.distances[good[0]] if len(good) == 1 else np.median(self.distances[good]))
 
     def is_clear(self, track: int) -> bool:
         """Whether a track has a crop without a quality flag."""

@@ -26,6 +26,10 @@ class Crew:
         size: threads that torch may use in all.
     """
 
+    SPARE = 1
+    """Threads beyond that: one waits for the interpreter or for its last item now and then, and a
+    core would be idle with it a tenth of the time."""
+
     def __init__(self, device: str) -> None:
         self.size = torch.get_num_threads() if torch.device(device).type == "cpu" else 1
         self._pool: ThreadPoolExecutor | None = None
@@ -39,7 +43,7 @@ class Crew:
         if self.size == 1 or len(items) < 2:
             return [_done(do, item) for item in items]
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.size, "crew")
+            self._pool = ThreadPoolExecutor(self.size + self.SPARE, "crew")
         return [self._pool.submit(_alone, do, item) for item in items]
 
 

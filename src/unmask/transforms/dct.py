@@ -210,7 +210,8 @@ def log_band_energy(native: Tensor) -> Tensor:
 
     Energies below 0.001 squared grey levels count as 0.001.
     """
-    return torch.log10(band_energy(luma(native.float())).clamp_min(1e-3))
+    planes = native.float().contiguous()  # adding colours up is slow where they alternate
+    return torch.log10(band_energy(luma(planes)).clamp_min(1e-3))
 
 
 def log_bands(image: UInt8Image) -> FloatArray:
