@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -295,7 +296,7 @@ def discriminant() -> str:
     return table(["", *HEAD_COLUMNS], rows)
 
 
-def _what_it_looks_at(name: str, field: str) -> str:
+def _what_it_looks_at(name: str, field: str, ridges: Sequence[float] = (0.3, 1.0)) -> str:
     rows = [
         _head_row(
             f"{row['of']}, {row[field]}; ridge {row['ridge']:g}, changes count {row['changes']:g}",
@@ -304,6 +305,7 @@ def _what_it_looks_at(name: str, field: str) -> str:
             row["quality_50_reals"],
         )
         for row in trial(name)["rows"]
+        if row["ridge"] in ridges
     ]
     return table(["", *HEAD_COLUMNS], rows)
 
@@ -315,7 +317,7 @@ def cells() -> str:
 
 def larger_network() -> str:
     """The same, by the frozen network."""
-    return _what_it_looks_at("larger_network", "frozen_network")
+    return _what_it_looks_at("larger_network", "frozen_network", (0.3,))
 
 
 def expert_sources() -> str:
