@@ -17,7 +17,7 @@ from unmask.errors import ConfigError
 from unmask.models.lae import LAE
 from unmask.models.registry import MODELS
 from unmask.training import erasure
-from unmask.training.config import DataConfig
+from unmask.training.config import DataConfig, TrainConfig
 from unmask.training.erasure import (
     check_sources,
     erase_sources,
@@ -165,7 +165,10 @@ def test_reals_that_were_not_trained_on_count_as_held_out(crops: Crops) -> None:
     model = spec.create().eval()
     sets = scoring_sets(crops, spec.input, "val", forged=False)
     data = DataConfig(families={"stylegan": 1}, beside={"stylegan": ["tests-0"]})
-    more, trained_on = more_reals(crops, spec.input, data, sets)
+    config = TrainConfig(name="t", model="airl_small_frequency", data=data)
+    later = config.model_copy(update={"start": Path("earlier.safetensors")})
+    assert more_reals(crops, spec.input, later, sets)[1]  # who knows what that was trained on
+    more, trained_on = more_reals(crops, spec.input, config, sets)
     assert not trained_on
     assert [item.name for item in more] == [item.name for item in sets if not item.label]
     assert all(set(item.sources) == {"tests-1"} for item in more)

@@ -26,7 +26,7 @@ from unmask.data.crops import Crops
 from unmask.data.scoring import DAILY, ScoringSet, reals_of
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import predict
-from unmask.training.config import DataConfig
+from unmask.training.config import DataConfig, TrainConfig
 from unmask.training.module import evaluating
 from unmask.transforms.preprocess import InputSpec, to_tensors
 
@@ -103,16 +103,16 @@ def untrained(data: DataConfig, sources: Collection[str]) -> set[str]:
 
 
 def more_reals(
-    crops: Crops, spec: InputSpec, data: DataConfig, sets: Sequence[ScoringSet]
+    crops: Crops, spec: InputSpec, config: TrainConfig, sets: Sequence[ScoringSet]
 ) -> tuple[list[ScoringSet], bool]:
     """Training reals to erase sources with, and whether the network was trained on them.
 
     Where a source took no part in training, those of such sources alone, as they are and under
-    every control that `sets` has.
+    every control that `sets` has. A run that goes on from other weights may have seen all sources.
     """
     reals = reals_of(crops, spec, "train", most=MOST)
-    others = untrained(data, set(reals.sources))
-    if not others:
+    others = untrained(config.data, set(reals.sources))
+    if not others or config.start is not None:
         return [reals], True
     names = [item.name for item in sets if item.label == 0]
     return [

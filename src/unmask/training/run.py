@@ -200,7 +200,7 @@ def train_on(
             best = averaged(first, best, config.optim.start_share)
         model.load_state_dict(best)
     if config.optim.erase_sources:
-        more, known = more_reals(crops, spec.input, config.data, sets)
+        more, known = more_reals(crops, spec.input, config, sets)
         erase_sources(model, sets, spec.input, more, trained_on=known)
     as_stored(model)
     model.eval()
