@@ -60,3 +60,10 @@ def test_an_error_comes_to_the_caller(crew: Crew, items: list[int]) -> None:
 
 def test_a_graphics_card_is_not_shared_out() -> None:
     assert Crew("cuda").size == 1
+
+
+def test_spare_threads_work_beside_the_others() -> None:
+    crew = Crew("cpu", spare=1)
+    crew.size = 2
+    together = threading.Barrier(3, timeout=30)
+    assert crew.map(lambda item: (together.wait(), item)[1], [0, 1, 2]) == [0, 1, 2]

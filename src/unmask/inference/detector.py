@@ -106,7 +106,8 @@ class Detector:
         self.settings = settings or Settings()
         self.device = device
         self._faces = face_detector or packaged_detector(device)
-        self._crew = Crew(self._place)
+        # faster networks leave more of the time to the interpreter, which threads wait for
+        self._crew = Crew(self._place, spare=1 if device == OPENVINO else 0)
         self._compiled = self._compile() if device == OPENVINO else None
 
     def _compile(self) -> CompiledNet:

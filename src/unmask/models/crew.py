@@ -21,16 +21,15 @@ class Crew:
 
     Args:
         device: as torch names it. Only a processor's cores are shared out.
+        spare: threads beyond one per core, for work that often waits for the interpreter or for
+            its last item, when a core would be idle.
 
     Attributes:
         size: threads that torch may use in all.
     """
 
-    SPARE = 1
-    """Threads beyond that: one waits for the interpreter or for its last item now and then, and a
-    core would be idle with it a tenth of the time."""
-
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, *, spare: int = 0) -> None:
+        self.spare = spare
         self.size = torch.get_num_threads() if torch.device(device).type == "cpu" else 1
         self._pool: ThreadPoolExecutor | None = None
 
@@ -43,7 +42,7 @@ class Crew:
         if self.size == 1 or len(items) < 2:
             return [_done(do, item) for item in items]
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.size + self.SPARE, "crew")
+            self._pool = ThreadPoolExecutor(self.size + self.spare, "crew")
         return [self._pool.submit(_alone, do, item) for item in items]
 
 
