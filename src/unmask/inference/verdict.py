@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,18 +101,14 @@ class Scored:
     @cached_property
     def deciding_bands(self) -> NDArray[np.float32]:
         """(14,) log10 band energies of the deciding face: the median over its good crops."""
-        good = self.good(self._deciding)
-        if len(good) == 1:  # of every still: a median takes longer than all else here
-            return np.asarray(self.bands[good[0]], np.float32)
-        return np.asarray(np.median(self.bands[good], axis=0), np.float32)
+        return np.asarray(_median(self.bands[self.good(self._deciding)]), np.float32)
 
     @cached_property
     def deciding_distance(self) -> float | None:
         """Distance of the deciding face's features: the median over its good crops."""
         if self.distances is None:
             return None
-        good = self.good(self._deciding)
-        return float(self.distances[good[0]] if len(good) == 1 else np.median(self.distances[good]))
+        return float(_median(self.distances[self.good(self._deciding)]))
 
     def is_clear(self, track: int) -> bool:
         """Whether a track has a crop without a quality flag."""
@@ -124,6 +121,11 @@ class Scored:
             ranked = sorted(self.good(track), key=lambda i: -self.logits[i])
             chosen += sorted(ranked[:per_track])
         return chosen
+
+
+def _median(values: NDArray[np.floating]) -> Any:
+    """Over the first axis; NumPy's takes a while even for one row, and a still has no more."""
+    return values[0] if len(values) == 1 else np.median(values, axis=0)
 
 
 def failed(
