@@ -244,6 +244,30 @@ def test_more_crops_than_a_batch(detector: Detector, parts: Any) -> None:
     assert all(len(r.faces) == 2 for r in results)
 
 
+def test_scoring_begins_while_faces_are_looked_for(
+    detector: Detector, parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, seen = threading.Event(), []
+    score, detect = detector._score_batch, detector._faces.detect
+
+    def noted(crops: Any) -> Any:
+        begun.set()
+        return score(crops)
+
+    def waiting_at_the_last(image: Any) -> Any:
+        seen.append(begun.wait(10) if len(seen) == 6 else None)
+        return detect(image)
+
+    monkeypatch.setattr(detector, "_score_batch", noted)
+    monkeypatch.setattr(detector._faces, "detect", waiting_at_the_last)
+    scores = np.linspace(0.1, 0.9, 7)
+    items = [parts.still(parts.picture([parts.level_of(s)], seed=3)) for s in scores]
+    detector._crew.size = 2
+    found = [e.result.score for e in detector.examine(items)]
+    np.testing.assert_allclose(found, scores, atol=0.02)
+    assert seen[6] is True
+
+
 def test_frames_in_memory(detector: Detector, parts: Any) -> None:
     images = [parts.picture([parts.level_of(0.9)], seed=i) for i in range(3)]
     frames = [Frame(image, index=i, time=float(i)) for i, image in enumerate(images)]

@@ -52,6 +52,13 @@ def test_what_cannot_be_shared_is_done_by_the_caller(
     assert crew.map(lambda _: threading.get_ident(), items) == [here] * len(items)
 
 
+def test_a_single_item_beside_others_gets_one_core(crew: Crew) -> None:
+    (done,) = crew.start(lambda _: (torch.get_num_threads(), threading.get_ident()), [0], more=True)
+    threads, where = done.result()
+    assert threads == 1
+    assert where != threading.get_ident()
+
+
 @pytest.mark.parametrize("items", [[0], [1, 0, 2]])
 def test_an_error_comes_to_the_caller(crew: Crew, items: list[int]) -> None:
     with pytest.raises(ZeroDivisionError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,10 @@ SHARE = 4
 """Faces that a processor's core takes at once: maps of more do not stay near it, and are as large
 as what the allocator gives back to the system and has cleared again for every batch."""
 EVIDENCE_PER_FACE = 3
+
+Logits = NDArray[np.float64]
+Bands = NDArray[np.float32]
+Distances = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,9 @@ class Detector:
         # faster networks leave more of the time to the interpreter, which threads wait for
         self._crew = Crew(self._place, spare=1 if device == OPENVINO else 0)
         self._compiled = self._compile() if device == OPENVINO else None
+        self._together = BATCH if torch.device(self._place).type != "cpu" else SHARE
+        if self._compiled is not None:
+            self._together = 1  # as it takes them
 
     def _compile(self) -> CompiledNet:
         if self.settings.precision != "float32":
@@ -218,17 +225,16 @@ class Detector:
         if not items:
             return []
         started = time.perf_counter()
-        found = self._find_all(items)
-        counts = [len(f.crops) if isinstance(f, FoundFaces) else 0 for f in found]
-        crops = [c for f in found if isinstance(f, FoundFaces) for c in f.crops]
+        found: list[FoundFaces | MediaError] = []
         try:
-            logits, bands, distances = self._score(crops)
+            logits, bands, distances = self._score(self._find_all(items), found)
         except Exception as error:  # one bad item must not take the batch with it
             if len(items) > 1:
                 return [self.examine([item], evidence=evidence)[0] for item in items]
             run = self._run(started, 1)
             return [self._finish(items[0], _internal(error), run)]
         run = self._run(started, len(items))
+        counts = [len(f.crops) if isinstance(f, FoundFaces) else 0 for f in found]
         return [
             self._finish(
                 item,
@@ -242,18 +248,16 @@ class Detector:
             for item, f, n, end in zip(items, found, counts, np.cumsum(counts), strict=True)
         ]
 
-    def _find_all(self, items: Sequence[Media | Failure]) -> list[FoundFaces | MediaError]:
-        """Stills beside each other, then the frames of each clip."""
+    def _find_all(self, items: Sequence[Media | Failure]) -> Iterator[FoundFaces | MediaError]:
+        """Stills beside each other, and the frames of each clip."""
         if not isinstance(self._faces, MTCNNDetector):  # who knows whether threads may share it
-            return [self._find(item) for item in items]
+            yield from map(self._find, items)
+            return
         clips = [isinstance(item, Media) and len(item.frames) > 1 for item in items]
         stills = [item for item, clip in zip(items, clips, strict=True) if not clip]
         begun = iter(self._crew.start(self._find, stills))
-        found = [
-            self._find(item, self._crew) if clip else next(begun)
-            for item, clip in zip(items, clips, strict=True)
-        ]
-        return [one.result() if isinstance(one, Future) else one for one in found]
+        for item, clip in zip(items, clips, strict=True):
+            yield self._find(item, self._crew) if clip else next(begun).result()
 
     def _find(self, item: Media | Failure, crew: Crew | None = None) -> FoundFaces | MediaError:
         if isinstance(item, Failure):
@@ -266,27 +270,39 @@ class Detector:
             return _internal(error)
 
     def _score(
-        self, crops: Sequence[Crop]
+        self, finds: Iterable[FoundFaces | MediaError], found: list[FoundFaces | MediaError]
     ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64] | None]:
-        """Logits (N,), log10 band energies (N, 14) and features' distances (N,), in batches.
+        """Logits (N,), log10 band energies (N, 14) and features' distances (N,) of all crops.
 
-        No distances where it is not known from what they would be.
+        Scoring begins as soon as there is a batch of crops, while other faces are looked for. No
+        distances where it is not known from what they would be.
+
+        Args:
+            finds: of all items.
+            found: what comes of them is added to it.
         """
-        most = SHARE if torch.device(self._place).type == "cpu" else BATCH
-        size = max(1, min(most, -(-len(crops) // self._crew.size)))
-        parts = [crops[start : start + size] for start in range(0, len(crops), size)]
+        begun: list[Future[tuple[Logits, Bands, Distances]]] = []
+        waiting: list[Crop] = []
+        for one in finds:
+            found.append(one)
+            waiting += one.crops if isinstance(one, FoundFaces) else ()
+            while len(waiting) >= self._together:
+                begun += self._crew.start(self._score_batch, [waiting[: self._together]], more=True)
+                del waiting[: self._together]
+        size = max(1, -(-len(waiting) // self._crew.size))
+        rest = [waiting[start : start + size] for start in range(0, len(waiting), size)]
+        begun += self._crew.start(self._score_batch, rest, more=bool(begun))
         logits, bands = [np.zeros(0)], [np.zeros((0, len(self.decision.bands)), np.float32)]
         distances = [np.zeros(0)]
-        for logit, band, distance in self._crew.map(self._score_batch, parts):
+        for part in begun:
+            logit, band, distance = part.result()
             logits.append(logit)
             bands.append(band)
             distances.append(distance)
         far = None if self.decision.features is None else np.concatenate(distances)
         return np.concatenate(logits), np.concatenate(bands), far
 
-    def _score_batch(
-        self, crops: Sequence[Crop]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64]]:
+    def _score_batch(self, crops: Sequence[Crop]) -> tuple[Logits, Bands, Distances]:
         spec, known = self.card.input, self.decision.features
         inputs = to_tensors([to_views(crop.image, spec) for crop in crops], spec)
         if self._compiled is not None:

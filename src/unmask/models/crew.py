@@ -37,9 +37,16 @@ class Crew:
         """What `do` makes of each item, in their order; the first error is raised."""
         return [done.result() for done in self.start(do, items)]
 
-    def start(self, do: Callable[[T], R], items: Sequence[T]) -> list[Future[R]]:
-        """Begin `map`. A single item, or a crew of one, is done here and at once."""
-        if self.size == 1 or len(items) < 2:
+    def start(
+        self, do: Callable[[T], R], items: Sequence[T], *, more: bool = False
+    ) -> list[Future[R]]:
+        """Begin `map`. A single item, or a crew of one, is done here and at once.
+
+        Args:
+            do, items: as of `map`.
+            more: there are others beside these, so that even a single one gets one core.
+        """
+        if self.size == 1 or (len(items) < 2 and not more):
             return [_done(do, item) for item in items]
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.size + self.spare, "crew")
