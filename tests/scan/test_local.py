@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -82,10 +84,58 @@ def test_batches_close_at_their_size(monkeypatch):
 def test_nothing_is_decoded_before_it_is_wanted():
     decoder = Decoder(frames=64)
     outcomes = scan(Plan(names(100)), Detector(), decoder.map)
+    assert decoder.asked == []
+    for number in range(3):  # the next batch, one input here, is decoded meanwhile
+        next(outcomes)
+        assert decoder.asked == names(number + 2)
+
+
+def test_a_batch_is_judged_while_the_next_is_decoded():
+    detector, decoder = Detector(), Decoder()
+    judging, decoded = threading.Event(), threading.Event()
+    met: list[bool] = []
+
+    def examine(items, evidence=False):
+        judging.set()
+        met.append(decoded.wait(10))
+        return [Said(no_face(item.info.path)) for item in items]
+
+    def decode(paths):
+        for number, item in enumerate(decoder.map(paths)):
+            if number == 65:
+                met.append(judging.wait(10))
+                decoded.set()
+            yield item
+
+    detector.examine = examine  # type: ignore[method-assign]
+    outcomes = list(scan(Plan(names(70)), detector, decode))
+    assert [outcome.result.input.path for outcome in outcomes] == names(70)
+    assert met == [True, True, True]
+
+
+def test_results_do_not_wait_until_the_next_batch_is_full():
+    decoder = Decoder()
+
+    def slowly(paths):
+        for number, item in enumerate(decoder.map(paths)):
+            if number >= 64:
+                time.sleep(0.02)
+            yield item
+
+    outcomes = scan(Plan(names(128)), Detector(), slowly)
     next(outcomes)
-    assert decoder.asked == ["000"]
-    next(outcomes)
-    assert decoder.asked == ["000", "001"]
+    assert len(decoder.asked) < 128
+
+
+def test_what_breaks_the_detector_reaches_the_caller():
+    detector = Detector()
+
+    def broken(items, evidence=False):
+        raise ZeroDivisionError
+
+    detector.examine = broken  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError):
+        list(scan(Plan(names(70)), detector, Decoder().map))
 
 
 class Earlier(dict[str, Result]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from unmask.inference.explain import Evidence
 
 BATCH_FRAMES = 64
-BATCH_BYTES = 512 * 2**20
+BATCH_BYTES = 256 * 2**20
 BATCH_ITEMS = 64
 
 
@@ -110,27 +111,37 @@ def scan(
 ) -> Iterator[Outcome]:
     """Judge every input of a plan, in its order, exactly one outcome each.
 
-    Memory: a batch is closed at `BATCH_FRAMES` frames, `BATCH_ITEMS` inputs or `BATCH_BYTES` of
-    pixels, whichever comes first, so at most that and one more input is held here, beside the
-    look-ahead of `decode`. It does not grow with the number of inputs.
+    One batch is judged while the next one is decoded. Memory: a batch is closed at `BATCH_FRAMES`
+    frames, `BATCH_ITEMS` inputs or `BATCH_BYTES` of pixels, whichever comes first, so at most two
+    such and one more input each are held here, beside the look-ahead of `decode`. It does not grow
+    with the number of inputs.
 
     Args:
         plan: the inputs.
-        detector: judges the frames.
+        detector: judges the frames, in one thread.
         decode: paths to frames, one per path and in order (`DecodePool.map`).
         evidence: also give heatmaps and the like.
     """
     batch: list[Media | Failure | Result] = []
     frames = pixels = 0
-    for item in _items(plan, decode):
-        batch.append(item)
-        if isinstance(item, Media):
-            frames += len(item.frames)
-            pixels += sum(frame.image.nbytes for frame in item.frames)
-        if frames >= BATCH_FRAMES or pixels >= BATCH_BYTES or len(batch) >= BATCH_ITEMS:
-            yield from _judge(batch, detector, evidence, plan.limits)
-            batch, frames, pixels = [], 0, 0
-    yield from _judge(batch, detector, evidence, plan.limits)
+    begun: Future[list[Outcome]] | None = None
+    with ThreadPoolExecutor(1, "judge") as judge:
+        for item in _items(plan, decode):
+            batch.append(item)
+            if isinstance(item, Media):
+                frames += len(item.frames)
+                pixels += sum(frame.image.nbytes for frame in item.frames)
+            full = frames >= BATCH_FRAMES or pixels >= BATCH_BYTES or len(batch) >= BATCH_ITEMS
+            done: list[Outcome] = []
+            if begun is not None and (full or begun.done()):
+                done, begun = begun.result(), None
+            if full:
+                begun = judge.submit(_judge, batch, detector, evidence, plan.limits)
+                batch, frames, pixels = [], 0, 0
+            yield from done
+        if begun is not None:
+            yield from begun.result()
+        yield from judge.submit(_judge, batch, detector, evidence, plan.limits).result()
 
 
 def _items(plan: Plan, decode: Decode) -> Iterator[Media | Failure | Result]:
@@ -154,21 +165,25 @@ def _judge(
     detector: Examiner,
     evidence: bool,
     limits: Mapping[str, int | float],
-) -> Iterator[Outcome]:
+) -> list[Outcome]:
     fresh = [item for item in batch if not isinstance(item, Result)]
     judged = list(detector.examine(fresh, evidence=evidence)) if fresh else []
     if len(judged) != len(fresh):
         raise RuntimeError(f"the detector gave {len(judged)} results for {len(fresh)} inputs")
     answers = iter(judged)
-    for item in batch:
-        if isinstance(item, Result):
-            yield Outcome(item, kept=True)
-        else:
-            answer = next(answers)
-            result = _with_limits(answer.result, limits)
-            yield Outcome(
-                result, tuple(answer.evidence), bands=answer.bands, distance=answer.distance
-            )
+    return [
+        Outcome(item, kept=True) if isinstance(item, Result) else _outcome(next(answers), limits)
+        for item in batch
+    ]
+
+
+def _outcome(answer: Examined, limits: Mapping[str, int | float]) -> Outcome:
+    return Outcome(
+        _with_limits(answer.result, limits),
+        tuple(answer.evidence),
+        bands=answer.bands,
+        distance=answer.distance,
+    )
 
 
 def _with_limits(result: Result, limits: Mapping[str, int | float]) -> Result:
