@@ -114,8 +114,6 @@ class Detector:
         self._crew = Crew(self._place, spare=1 if device == OPENVINO else 0)
         self._compiled = self._compile() if device == OPENVINO else None
         self._together = BATCH if torch.device(self._place).type != "cpu" else SHARE
-        if self._compiled is not None:
-            self._together = 1  # as it takes them
 
     def _compile(self) -> CompiledNet:
         if self.settings.precision != "float32":
