@@ -320,6 +320,22 @@ def larger_network() -> str:
     return _what_it_looks_at("larger_network", "frozen_network", (0.3,))
 
 
+def close_look() -> str:
+    """Large faces, with a look at their own resolution and without."""
+    results = trial("close_look")["results"]
+    rows = [
+        [
+            what,
+            *(f"{found[source]['mean_auc']:.3f}, {found[source]['found']:.0%}"
+              for source in ("london", "congress")),
+            *(f"{share:.0%}" for share in found["ffhq_flagged"].values()),
+        ]
+        for what, found in results.items()
+    ]  # fmt: skip
+    flagged = [f"FFHQ {size}" for size in results["as it is"]["ffhq_flagged"]]
+    return table(["", "London, AUC and found", "Congress, AUC and found", *flagged], rows)
+
+
 def expert_sources() -> str:
     """How far the sources of reals are apart by the expert's logit, and by the default's."""
     rows = [

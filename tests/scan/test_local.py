@@ -127,6 +127,25 @@ def test_results_do_not_wait_until_the_next_batch_is_full():
     assert len(decoder.asked) < 128
 
 
+def test_what_was_judged_is_not_lost_when_decoding_ends():
+    detector, ended = Detector(), threading.Event()
+
+    def examine(items, evidence=False):
+        assert ended.wait(10)
+        return [Said(no_face(item.info.path)) for item in items]
+
+    def broken(paths):
+        yield from Decoder().map(names(70))
+        ended.set()
+        raise ZeroDivisionError
+
+    detector.examine = examine  # type: ignore[method-assign]
+    outcomes = scan(Plan(names(80)), detector, broken)
+    assert [next(outcomes).result.input.path for _ in range(64)] == names(64)
+    with pytest.raises(ZeroDivisionError):
+        next(outcomes)
+
+
 def test_what_breaks_the_detector_reaches_the_caller():
     detector = Detector()
 

@@ -126,19 +126,24 @@ def scan(
     frames = pixels = 0
     begun: Future[list[Outcome]] | None = None
     with ThreadPoolExecutor(1, "judge") as judge:
-        for item in _items(plan, decode):
-            batch.append(item)
-            if isinstance(item, Media):
-                frames += len(item.frames)
-                pixels += sum(frame.image.nbytes for frame in item.frames)
-            full = frames >= BATCH_FRAMES or pixels >= BATCH_BYTES or len(batch) >= BATCH_ITEMS
-            done: list[Outcome] = []
-            if begun is not None and (full or begun.done()):
-                done, begun = begun.result(), None
-            if full:
-                begun = judge.submit(_judge, batch, detector, evidence, plan.limits)
-                batch, frames, pixels = [], 0, 0
-            yield from done
+        try:
+            for item in _items(plan, decode):
+                batch.append(item)
+                if isinstance(item, Media):
+                    frames += len(item.frames)
+                    pixels += sum(frame.image.nbytes for frame in item.frames)
+                full = frames >= BATCH_FRAMES or pixels >= BATCH_BYTES or len(batch) >= BATCH_ITEMS
+                done: list[Outcome] = []
+                if begun is not None and (full or begun.done()):
+                    done, begun = begun.result(), None
+                if full:
+                    begun = judge.submit(_judge, batch, detector, evidence, plan.limits)
+                    batch, frames, pixels = [], 0, 0
+                yield from done
+        except Exception:  # of decoding: what was judged meanwhile is not lost with it
+            if begun is not None:
+                yield from begun.result()
+            raise
         if begun is not None:
             yield from begun.result()
         yield from judge.submit(_judge, batch, detector, evidence, plan.limits).result()
