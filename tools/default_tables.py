@@ -320,6 +320,25 @@ def larger_network() -> str:
     return _what_it_looks_at("larger_network", "frozen_network", (0.3,))
 
 
+def blurred() -> str:
+    """How many of blurred faces are flagged, by the sharpness that is left."""
+    splits = trial("blurred")["splits"]
+    rows = []
+    for place, row in enumerate(splits["val"]["rows"]):
+        low, high = row["sharpness"]
+        cells = [f"{low:.2f} to {high:.2f}" if high else f"{low:.2f} and more"]
+        for split in splits.values():
+            found = split["rows"][place]
+            cells += [
+                f"{found[f'{kind}flagged']} of {found[whole]}"
+                for kind, whole in (("", "reals"), ("fakes_", "fakes"))
+            ]
+        rows.append(cells)
+    columns = [f"{kind} flagged, {split}" for split in ("validation", "test")
+               for kind in ("reals", "fakes")]  # fmt: skip
+    return table(["sharpness", *columns], rows)
+
+
 def close_look() -> str:
     """Large faces, with a look at their own resolution and without."""
     results = trial("close_look")["results"]

@@ -294,6 +294,7 @@ MAKERS: dict[str, Callable[[], str]] = {
         default_tables.cells,
         default_tables.larger_network,
         default_tables.close_look,
+        default_tables.blurred,
         default_tables.training_size,
         default_tables.expert_sources,
         default_tables.candidates,

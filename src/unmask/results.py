@@ -33,6 +33,7 @@ REASONS: dict[str, str] = {
     "truncated": "the file ends early; the missing part could not be looked at",
     "face_too_small": "the face is too small to judge well",
     "too_blurry": "the face is too blurry to judge well",
+    "blurry": "the face is so blurry that a forgery may have lost its traces",
     "too_dark": "the face is too dark to judge well",
     "too_few_frames": "too few frames with a face to judge a video well",
     "out_of_domain": "unlike the pictures the error rate was measured on",

@@ -95,7 +95,7 @@ class Crop:
         face: the face inside.
         frame_index, time: of the frame.
         grid: (x, y) in 0..7, where the file's JPEG blocks start in `image`; None without a grid.
-        quality: flags, of `too_small`, `too_blurry`, `too_dark`; empty when all is well.
+        quality: flags, of `too_small`, `too_blurry` or `blurry`, `too_dark`; else empty.
     """
 
     image: UInt8Image

@@ -38,6 +38,16 @@ def test_blur_of_a_fortieth_of_the_face_is_flagged(crop: Crop) -> None:
     assert assess(blurred, side) == ("too_blurry",)
 
 
+def test_a_face_that_is_only_somewhat_blurred_is_told_apart(crop: Crop) -> None:
+    """Between the two limits, which the blur is chosen to reach."""
+    side = crop.face.side
+    for share in np.linspace(300, 30, 100):
+        flags = assess(cv2.GaussianBlur(crop.image, (0, 0), side / share), side)
+        if flags:
+            break
+    assert flags == ("blurry",)
+
+
 def test_noise_free_enlargement_is_flagged(crop: Crop) -> None:
     """A face brought up from 16 pixels has no more detail than those."""
     tiny = cv2.resize(crop.image, (16, 16), interpolation=cv2.INTER_AREA)

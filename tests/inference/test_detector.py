@@ -111,6 +111,29 @@ def test_a_dark_face_is_inconclusive_but_scored(detector: Detector, parts: Any) 
     assert result.faces[0].frames[0].quality == "too_dark"
 
 
+@pytest.mark.parametrize(
+    ("score", "flags", "verdict"),
+    [
+        (0.9, ("blurry",), "likely_manipulated"),
+        (0.5, ("blurry",), "inconclusive"),
+        (0.1, ("blurry",), "inconclusive"),
+        (0.9, ("too_blurry",), "inconclusive"),
+        (0.9, ("blurry", "too_dark"), "inconclusive"),
+    ],
+)
+def test_of_a_blurry_face_only_a_finding_counts(
+    score: float,
+    flags: tuple[str, ...],
+    verdict: str,
+    detector: Detector,
+    parts: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("unmask.faces.align.assess", lambda image, side: flags)
+    result = one(detector, parts.still(parts.picture([parts.level_of(score)])))
+    assert (result.verdict, result.reasons) == (verdict, list(flags))
+
+
 def test_flagged_frames_are_left_out_when_there_are_better(detector: Detector, parts: Any) -> None:
     levels = [parts.level_of(0.9)] * 3 + [12.0]
     images = [parts.picture([level], seed=i) for i, level in enumerate(levels)]

@@ -98,7 +98,7 @@ CONTROLS: dict[str, Change] = {
     "real/grid-shifted": lambda image, points, rng: grid_shift(image, 3, 5),
 }
 """Reals that a detector must not call fake. The blur grows with the crop: sigma 1.2 at 240 pixels;
-much more than that is flagged as `too_blurry` (see faces.quality) and gets no verdict."""
+with more a face is `blurry`, and then `too_blurry` for any verdict (see faces.quality)."""
 
 DAILY: dict[str, Change] = {
     **CONTROLS,

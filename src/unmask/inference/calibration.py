@@ -41,13 +41,22 @@ def fit_decision(
     return Decision(**numbers, measured_on=measured_on, domain=domain)
 
 
-def verdict_of(score: float, decision: Decision, *, reliable: bool) -> Verdict:
-    """The verdict for a score in [0, 1]; an unreliable input is inconclusive whatever its score."""
+def verdict_of(
+    score: float, decision: Decision, *, reliable: bool, one_sided: bool = False
+) -> Verdict:
+    """The verdict for a score in [0, 1].
+
+    Args:
+        score, decision: what is compared.
+        reliable: an unreliable input is inconclusive whatever its score.
+        one_sided: only a finding counts; without one it is inconclusive.
+    """
     if not reliable:
         return "inconclusive"
     if score >= decision.flag:
         return "likely_manipulated"
-    return "no_evidence_found" if score < decision.clear else "inconclusive"
+    cleared = score < decision.clear and not one_sided
+    return "no_evidence_found" if cleared else "inconclusive"
 
 
 def calibrated(logit: float, decision: Decision, *, in_domain: bool) -> Calibrated:

@@ -33,9 +33,13 @@ MAX_STRANGE_BANDS = 3
 QUALITY_REASONS = {
     "too_small": "face_too_small",
     "too_blurry": "too_blurry",
+    "blurry": "blurry",
     "too_dark": "too_dark",
 }
-UNFIT = frozenset({*QUALITY_REASONS.values(), "too_few_frames"})
+ONE_SIDED = frozenset({"blurry"})
+"""Reasons for which a finding counts, since reals like that are not flagged more often, and the lack
+of one does not: a forgery like that is hardly ever found."""
+UNFIT = frozenset({*QUALITY_REASONS.values(), "too_few_frames"}) - ONE_SIDED
 """Reasons of a scored input for which it is inconclusive whatever the thresholds."""
 
 
@@ -177,7 +181,9 @@ def assemble(
         status="scored",
         reasons=reasons,
         message="; ".join(REASONS[r] for r in reasons) or None,
-        verdict=calibration.verdict_of(score, decision, reliable=not doubts),
+        verdict=calibration.verdict_of(
+            score, decision, reliable=ONE_SIDED.issuperset(doubts), one_sided=bool(doubts)
+        ),
         score=score,
         calibrated=calibration.calibrated(
             logit, odds, in_domain=_in_domain(bands, odds) and _known(distance, odds)

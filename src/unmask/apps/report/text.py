@@ -43,6 +43,7 @@ ADVICE: dict[str, str] = {
     "truncated": "Get the whole file from its source.",
     "face_too_small": "Look for a larger original; do not enlarge this one.",
     "too_blurry": "Look for a sharper frame or an original that was not re-encoded.",
+    "blurry": "Look for a sharper frame or an original that was not re-encoded.",
     "too_dark": "Look for a better lit frame; do not brighten this one.",
     "too_few_frames": "Supply a longer part of the clip, or let the scan read more frames.",
     "out_of_domain": "Rely on the pictures and on the source rather than on the score.",
@@ -61,6 +62,7 @@ QUALITY: dict[str, str] = {
     "ok": "good",
     "too_small": "too small",
     "too_blurry": "too blurry",
+    "blurry": "blurry",
     "too_dark": "too dark",
 }
 
