@@ -37,8 +37,8 @@ QUALITY_REASONS = {
     "too_dark": "too_dark",
 }
 ONE_SIDED = frozenset({"blurry"})
-"""Reasons for which a finding counts, since reals like that are not flagged more often, and the lack
-of one does not: a forgery like that is hardly ever found."""
+"""Reasons for which a finding counts, since reals like that are not flagged more often, and the
+lack of one does not: a forgery like that is hardly ever found."""
 UNFIT = frozenset({*QUALITY_REASONS.values(), "too_few_frames"}) - ONE_SIDED
 """Reasons of a scored input for which it is inconclusive whatever the thresholds."""
 
