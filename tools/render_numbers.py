@@ -20,6 +20,7 @@ from pathlib import Path
 import comparison_tables
 import default_tables
 import lae_results
+import trial_tables
 from comparison_tables import table
 from default_tables import results
 
@@ -281,22 +282,22 @@ MAKERS: dict[str, Callable[[], str]] = {
         default_tables.source_control,
         default_tables.change_control,
         default_tables.longer,
-        default_tables.second_run,
-        default_tables.shares,
-        default_tables.network_without_stylegan,
+        trial_tables.second_run,
+        trial_tables.shares,
+        trial_tables.network_without_stylegan,
         default_tables.expert_margin,
         default_tables.expert_alone,
-        default_tables.pretrained,
-        default_tables.erase_sources,
-        default_tables.erase_changes,
-        default_tables.discriminant,
-        default_tables.families_curve,
-        default_tables.cells,
-        default_tables.larger_network,
-        default_tables.close_look,
-        default_tables.blurred,
-        default_tables.training_size,
-        default_tables.expert_sources,
+        trial_tables.pretrained,
+        trial_tables.erase_sources,
+        trial_tables.erase_changes,
+        trial_tables.discriminant,
+        trial_tables.families_curve,
+        trial_tables.cells,
+        trial_tables.larger_network,
+        trial_tables.close_look,
+        trial_tables.blurred,
+        trial_tables.training_size,
+        trial_tables.expert_sources,
         default_tables.candidates,
         default_tables.unfamiliar,
         default_tables.items,

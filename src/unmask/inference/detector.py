@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,9 +223,8 @@ class Detector:
         if not items:
             return []
         started = time.perf_counter()
-        found: list[FoundFaces | MediaError] = []
         try:
-            logits, bands, distances = self._score(self._find_all(items), found)
+            found, logits, bands, distances = self._look(items)
         except Exception as error:  # one bad item must not take the batch with it
             if len(items) > 1:
                 return [self.examine([item], evidence=evidence)[0] for item in items]
@@ -267,21 +266,18 @@ class Detector:
         except Exception as error:  # becomes this item's result
             return _internal(error)
 
-    def _score(
-        self, finds: Iterable[FoundFaces | MediaError], found: list[FoundFaces | MediaError]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64] | None]:
-        """Logits (N,), log10 band energies (N, 14) and features' distances (N,) of all crops.
+    def _look(
+        self, items: Sequence[Media | Failure]
+    ) -> tuple[list[FoundFaces | MediaError], Logits, Bands, Distances | None]:
+        """Each item's faces; of all crops logits (N,), band energies (N, 14), distances (N,).
 
-        Scoring begins as soon as there is a batch of crops, while other faces are looked for. No
-        distances where it is not known from what they would be.
-
-        Args:
-            finds: of all items.
-            found: what comes of them is added to it.
+        Scoring begins as soon as there is a batch of crops, while other faces are looked for. Band
+        energies are log10. No distances where it is not known from what they would be.
         """
+        found: list[FoundFaces | MediaError] = []
         begun: list[Future[tuple[Logits, Bands, Distances]]] = []
         waiting: list[Crop] = []
-        for one in finds:
+        for one in self._find_all(items):
             found.append(one)
             waiting += one.crops if isinstance(one, FoundFaces) else ()
             while len(waiting) >= self._together:
@@ -298,7 +294,7 @@ class Detector:
             bands.append(band)
             distances.append(distance)
         far = None if self.decision.features is None else np.concatenate(distances)
-        return np.concatenate(logits), np.concatenate(bands), far
+        return found, np.concatenate(logits), np.concatenate(bands), far
 
     def _score_batch(self, crops: Sequence[Crop]) -> tuple[Logits, Bands, Distances]:
         spec, known = self.card.input, self.decision.features

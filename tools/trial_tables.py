@@ -1,0 +1,247 @@
+"""The tables of what was tried for the packaged model: experiments that are no benchmarks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from comparison_tables import table
+from default_tables import ROOT, results
+
+
+def trial(name: str) -> dict[str, Any]:
+    """What an experiment found that is no benchmark of its own."""
+    found: dict[str, Any] = json.loads(
+        (ROOT / f"benchmarks/experiments/{name}.json").read_text("utf-8")
+    )
+    return found
+
+
+def second_run() -> str:
+    """Mean validation AUC of the two runs of the default, and of the average of their weights."""
+    found = trial("second_run")
+    names = {"first": "first run", "second": "second run", "average": "average of both's weights"}
+    rows = [
+        [told, f"{found['mean'][name]:.3f}", f"{found['auc'][name]['stylegan']:.3f}"]
+        for name, told in names.items()
+    ]
+    return table(["weights", "mean AUC", "StyleGAN"], rows)
+
+
+def shares() -> str:
+    """Validation AUC of the network, of heads on frozen features, and of their means."""
+    found = trial("shares")
+    left_out, trained = found["left_out"], found["trained_on"]
+    stylegan = {"`stylegan`": trained["families"]["stylegan"]}
+    rows = [
+        *auc_rows({f"`{f}`, left out": row for f, row in left_out["families"].items()} | stylegan),
+        *mean_rows(left_out["mean"], ", left out"),
+        *mean_rows(trained["mean"], ", trained on"),
+    ]
+    return table(["AUC", *left_out["mean"]], rows)
+
+
+def network_without_stylegan() -> str:
+    """Validation AUC on families left out, of networks trained with StyleGAN and without."""
+    left_out = trial("network_without_stylegan")["left_out"]
+    rows = auc_rows({f"`{family}`": row for family, row in left_out["families"].items()})
+    return table(["AUC, left out", *left_out["mean"]], [*rows, *mean_rows(left_out["mean"])])
+
+
+def auc_rows(families: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """A row of a trial's models for each family."""
+    return [
+        [name, *(f"{one['auc']:.3f}" for one in row.values())] for name, row in families.items()
+    ]
+
+
+def mean_rows(means: dict[str, dict[str, float]], of: str = "") -> list[list[str]]:
+    """Mean AUC and mean share found, of the same models."""
+    return [
+        [f"mean{of}", *(f"{mean['auc']:.3f}" for mean in means.values())],
+        [f"found{of}", *(f"{100 * mean['found']:.0f}%" for mean in means.values())],
+    ]
+
+
+def pretrained() -> str:
+    """AIRL-Lite0 from ImageNet weights beside rich statistics, without the same families."""
+    found = trial("pretrained")
+    research = results("research-nine/research")
+    rich = next(row for row in research["candidates"] if row["name"] == "rich")
+    known = {(row["family"], row["part"]): row["auc"] for row in rich["families"]}
+    rows = []
+    for family in sorted(found["auc"]):
+        left = family in found["left_out"]
+        before = known[family, "left_out" if left else "trained"]
+        part = "left out" if left else "trained on"
+        rows.append([f"`{family}`", part, f"{before:.2f}", f"{found['auc'][family]:.2f}"])
+    return table(["family", "", "`rich`", "AIRL-Lite0, ImageNet weights"], rows)
+
+
+def erase_sources() -> str:
+    """The default's weights before and after sources were erased from the logit."""
+    found = trial("erase_sources")
+    sources = found["before"]["source_auc"]
+    rows = [
+        [
+            f"reals of {name} against the others, AUC",
+            *(f"{found[when]['source_auc'][name]:.3f}" for when in ("before", "after")),
+        ]
+        for name in sources
+    ]
+    rows += [
+        [f"{told}", *(f"{found[when][key]:.3f}" for when in ("before", "after"))]
+        for told, key in (("mean AUC of families", "mean_auc"), ("mean found", "mean_found"))
+    ]
+    return table(["", "before", "after"], rows)
+
+
+def erase_changes() -> str:
+    """Validation results with sources and changes erased from the logits."""
+    rows = []
+    for row in trial("erase_changes")["rows"]:
+        rows.append(
+            [
+                "; ".join(row["erased"]) or "as it was",
+                *_known(row),
+                f"{row['source_auc']['training']['london']:.2f}",
+                f"{row['source_auc']['validation']['london']:.2f}",
+                f"{row['change_auc']['quality-50']:.2f}",
+            ]
+        )
+    controls = ["London against others, training reals", "validation reals", "quality 50, AUC"]
+    return table(["taken out", *HEAD_COLUMNS[:4], *controls], rows)
+
+
+HEAD_COLUMNS = (
+    *("left out, AUC", "found", "trained on, AUC", "found", "StyleGAN unseen", "blurred reals"),
+    "reals at quality 50",
+)
+
+
+def _known(row: Any) -> list[str]:
+    """Mean AUC and share found, of families left out and of those trained on."""
+    return [
+        text
+        for part in ("left_out", "trained_on")
+        for text in (f"{row[part]['mean_auc']:.3f}", f"{row[part]['found']:.1%}")
+    ]
+
+
+def _head_row(label: str, row: Any, blurred: float, quality_50: float) -> list[str]:
+    """Validation results of a head in closed form, or of a mean with one."""
+    return [
+        label,
+        *_known(row),
+        f"{row['stylegan_unseen']:.2f}",
+        f"{blurred:.2f}",
+        f"{quality_50:.2f}",
+    ]
+
+
+def discriminant() -> str:
+    """Validation results of a head in closed form, by how much changes count."""
+    rows = []
+    for row in trial("discriminant")["by_changes"]:
+        changed = row["change_auc"]
+        counted = "" if row["changes"] is None else f", changes count {row['changes']:g}"
+        label = f"{row['of']}{counted}"
+        rows.append(_head_row(label, row, changed["real/blurred"], changed["real/quality-50"]))
+    return table(["", *HEAD_COLUMNS], rows)
+
+
+def _what_it_looks_at(name: str, field: str, ridges: Sequence[float] = (0.3, 1.0)) -> str:
+    rows = [
+        _head_row(
+            f"{row['of']}, {row[field]}; ridge {row['ridge']:g}, changes count {row['changes']:g}",
+            row,
+            row["blurred_reals"],
+            row["quality_50_reals"],
+        )
+        for row in trial(name)["rows"]
+        if row["ridge"] in ridges
+    ]
+    return table(["", *HEAD_COLUMNS], rows)
+
+
+def cells() -> str:
+    """The same, by the statistics that the head looks at."""
+    return _what_it_looks_at("cells", "statistics")
+
+
+def larger_network() -> str:
+    """The same, by the frozen network."""
+    return _what_it_looks_at("larger_network", "frozen_network", (0.3,))
+
+
+def blurred() -> str:
+    """How many of blurred faces are flagged, by the sharpness that is left."""
+    splits = trial("blurred")["splits"]
+    rows = []
+    for place, row in enumerate(splits["val"]["rows"]):
+        low, high = row["sharpness"]
+        cells = [f"{low:.2f} to {high:.2f}" if high else f"{low:.2f} and more"]
+        for split in splits.values():
+            found = split["rows"][place]
+            cells += [
+                f"{found[f'{kind}flagged']} of {found[whole]}"
+                for kind, whole in (("", "reals"), ("fakes_", "fakes"))
+            ]
+        rows.append(cells)
+    columns = [f"{kind} flagged, {split}" for split in ("validation", "test")
+               for kind in ("reals", "fakes")]  # fmt: skip
+    return table(["sharpness", *columns], rows)
+
+
+def close_look() -> str:
+    """Large faces, with a look at their own resolution and without."""
+    results = trial("close_look")["results"]
+    rows = [
+        [
+            what,
+            *(f"{found[source]['mean_auc']:.3f}, {found[source]['found']:.0%}"
+              for source in ("london", "congress")),
+            *(f"{share:.0%}" for share in found["ffhq_flagged"].values()),
+        ]
+        for what, found in results.items()
+    ]  # fmt: skip
+    flagged = [f"FFHQ {size}" for size in results["as it is"]["ffhq_flagged"]]
+    return table(["", "London, AUC and found", "Congress, AUC and found", *flagged], rows)
+
+
+def expert_sources() -> str:
+    """How far the sources of reals are apart by the expert's logit, and by the default's."""
+    rows = [
+        [row["what"], *(f"{row['auc'][source]:.2f}" for source in ("congress", "ffhq", "london"))]
+        for row in trial("expert_sources")["rows"]
+    ]
+    return table(["", "Congress", "FFHQ", "London"], rows)
+
+
+def training_size() -> str:
+    """The same of the head alone, by how many training pictures it had."""
+    rows = [
+        [
+            str(row["reals"]),
+            str(row["fakes_of_a_family"]),
+            *_known(row),
+        ]
+        for row in trial("training_size")["rows"]
+    ]
+    return table(["reals", "fakes of each family", *HEAD_COLUMNS[:4]], rows)
+
+
+def families_curve() -> str:
+    """AUC of families that a head was not trained on, by how many others it was trained on."""
+    rows = [
+        [
+            str(row["families"]),
+            f"{row['mean_auc']:.3f}",
+            *(f"{row['auc'][name]:.2f}" for name in ("face_swap", "part_swap", "diffusion")),
+            f"{row['unseen']:.2f}",
+        ]
+        for row in trial("discriminant")["by_families"]["rows"]
+    ]
+    heads = ["`face_swap`", "`part_swap`", "`diffusion`", "StyleGAN"]
+    return table(["trained on", "the others, mean AUC", *heads], rows)
