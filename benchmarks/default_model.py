@@ -339,8 +339,12 @@ class Parts(NamedTuple):
         families = {name: weight for name, weight in config.data.families.items()
                     if name in trained.data.families}  # fmt: skip
         data = config.data.model_copy(update={"families": families})
+        options = dict(config.model_options)
+        if "kinds" in options:  # a score for each family
+            options["kinds"] = len(families)
         return config.model_copy(
             update={
+                "model_options": options,
                 "name": f"{trained.name}-{part.stem}",
                 "licence": trained.licence,
                 "backbone_weights": self.backbone_weights,

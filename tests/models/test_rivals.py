@@ -247,3 +247,17 @@ def test_the_linear_rich_classifier_is_linear() -> None:
     torch.testing.assert_close(output.logit, expected, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(output.embedding, F.normalize(standard, dim=1))
     assert count(net) == net.statistics.size + 1
+
+
+def test_scores_of_several_kinds_say_what_their_mean_odds_do() -> None:
+    torch.manual_seed(0)
+    net = RichNet(RichConfig(fused=None, dropout=0.0, kinds=3)).eval()
+    statistics = torch.randn(4, net.statistics.size)
+    scores = (statistics @ net.logit.weight.T + net.logit.bias).detach().double()
+    odds = net.head(statistics).logit.double().exp()
+    torch.testing.assert_close(odds, scores.exp().mean(dim=1), atol=1e-5, rtol=1e-4)
+    with torch.no_grad():
+        net.logit.weight[1:] = net.logit.weight[0]
+        net.logit.bias[:] = 100.0  # no odds that a float32 holds
+    plain = statistics @ net.logit.weight[0] + 100.0
+    torch.testing.assert_close(net.head(statistics).logit, plain, atol=1e-4, rtol=1e-4)

@@ -24,7 +24,13 @@ from unmask.models.rich import RichConfig
 from unmask.models.statistics import StatisticsNet
 from unmask.training import discriminant as module
 from unmask.training.config import DataConfig, DiscriminantConfig
-from unmask.training.discriminant import Moments, check_head, discriminant, fit_discriminant
+from unmask.training.discriminant import (
+    Moments,
+    check_head,
+    discriminant,
+    discriminants,
+    fit_discriminant,
+)
 from unmask.transforms.preprocess import to_tensors
 
 from .test_run import config
@@ -88,6 +94,27 @@ def test_a_direction_in_which_changes_move_reals_counts_for_little() -> None:
     assert shares[2] < 0.05
 
 
+def test_each_familys_own_direction_is_within_the_covariance_of_all() -> None:
+    reals, fakes = drawn()
+    some, other = fakes[:200] + 1, (fakes[200:] - [0.0, 1, 2, 3, 4]).astype(np.float32)
+    of = Moments.of
+    pairs = [(3.0, of(some), of(reals)), (1.0, of(other), of(reals[:100]))]
+    moved = np.diag([1.0, 0, 0, 0, 0])
+    weights, biases = discriminants(pairs, [moved], ridge=0.3, changes=0.5)
+    within = 0.5 * moved + 0.3 * np.eye(5)
+    for count, one, beside in pairs:
+        within += count / 4 * (one.covariance + beside.covariance) / 2
+    for weight, (_, one, beside) in zip(weights, pairs, strict=True):
+        expected = np.linalg.inv(within) @ (one.mean - beside.mean)
+        cosine = weight @ expected / np.linalg.norm(weight) / np.linalg.norm(expected)
+        assert cosine == pytest.approx(1, abs=1e-9)
+        assert weight @ (one.mean - beside.mean) > 0
+    for weight, bias, rows in zip(weights, biases, (reals, reals[:100]), strict=True):
+        scores = rows.astype(np.float64) @ weight + bias
+        assert scores.mean() == pytest.approx(0, abs=1e-5)
+        assert scores.std() == pytest.approx(1, rel=1e-4)
+
+
 @pytest.fixture(scope="module")
 def crops(index: Path, runs: Path) -> Crops:
     return prepare_crops(read_items(index), runs / "cache")
@@ -103,10 +130,10 @@ def test_changed_reals_are_the_same_ones(crops: Crops) -> None:
     assert ((apart > 0) & (apart < 20)).all()
 
 
-def head(crops: Crops, tmp_path: Path, **data: Any) -> StatisticsNet:
+def head(crops: Crops, tmp_path: Path, kinds: int = 1, **data: Any) -> StatisticsNet:
     spec = MODELS["rich"]
     torch.manual_seed(0)
-    model = spec.create(config=RichConfig(fused=None)).eval()
+    model = spec.create(config=RichConfig(fused=None, kinds=kinds)).eval()
     assert isinstance(model, StatisticsNet)
     given = DataConfig.model_validate({**CONTENT["data"], **data})
     fit_discriminant(
@@ -147,6 +174,21 @@ def test_a_head_is_what_the_statistics_of_the_pictures_say(
     assert float(model.logit.bias.detach()) == pytest.approx(bias, rel=1e-3)
 
 
+def test_a_score_for_each_family_is_that_of_it_alone_within_all(
+    crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its direction is nearer to the one that it has alone than one for both families is."""
+    monkeypatch.setattr(module, "DAILY", {})
+    alone = head(crops, tmp_path, families={"self_blend": 1}).logit.weight[0]
+    both = head(crops, tmp_path, kinds=2).logit
+    assert both.weight.shape == (2, len(alone))
+    assert both.bias.shape == (2,)
+    mixed = head(crops, tmp_path).logit.weight[0]
+    cosine = torch.nn.functional.cosine_similarity
+    assert cosine(both.weight[0], alone, dim=0) > cosine(mixed, alone, dim=0)
+    assert not torch.allclose(both.weight[0], both.weight[1])
+
+
 def test_fakes_stand_beside_the_reals_that_they_are_to(crops: Crops, tmp_path: Path) -> None:
     items = [
         replace(item, source=f"{item.source}-{number % 2}")
@@ -166,10 +208,21 @@ def test_a_family_without_fakes_is_refused(crops: Crops, tmp_path: Path) -> None
     assert "--fakes" in (caught.value.hint or "")
 
 
+def test_there_is_one_score_for_each_family_or_one(index: Path, tmp_path: Path) -> None:
+    check_head(MODELS["rich"].create(config=RichConfig(fused=None, kinds=2)), 2)
+    three = {**CONTENT, "model_options": {"fused": None, "kinds": 3}}
+    words = ["train", str(config(tmp_path, three)), "--index", str(index)]
+    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "three")])
+    assert done.exit_code == 2
+    assert "3 kinds of fakes, and 2 families" in done.stderr
+    assert "{kinds: 2}" in done.stderr
+    assert not (tmp_path / "three").exists()
+
+
 def test_only_a_linear_head_can_be_had(index: Path, runs: Path, tmp_path: Path) -> None:
     for name in ("airl_small_frequency", "rich"):
         with pytest.raises(ConfigError, match=r"optim\.discriminant: only a linear head"):
-            check_head(MODELS[name].create())
+            check_head(MODELS[name].create(), 1)
     wide = {**CONTENT, "name": "wide", "model_options": {"fused": 8}}
     words = ["train", str(config(tmp_path, wide)), "--index", str(index)]
     done = CliRunner().invoke(app, [*words, "--out", str(runs / "wide")])
@@ -178,9 +231,13 @@ def test_only_a_linear_head_can_be_had(index: Path, runs: Path, tmp_path: Path) 
     assert not (runs / "wide").exists()
 
 
-def test_the_command_makes_weights_that_scan(index: Path, runs: Path, tmp_path: Path) -> None:
-    out = runs / "linear"
-    words = ["train", str(config(tmp_path, CONTENT)), "--index", str(index), "--out", str(out)]
+@pytest.mark.parametrize("kinds", [1, 2])
+def test_the_command_makes_weights_that_scan(
+    kinds: int, index: Path, runs: Path, tmp_path: Path
+) -> None:
+    out = runs / f"linear-{kinds}"
+    content = {**CONTENT, "model_options": {"fused": None, "kinds": kinds}}
+    words = ["train", str(config(tmp_path, content)), "--index", str(index), "--out", str(out)]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     weights = out / "tiny-linear.safetensors"

@@ -16,6 +16,7 @@ from unmask.data.scoring import reals_of, scoring_sets
 from unmask.errors import ConfigError
 from unmask.models.lae import LAE
 from unmask.models.registry import MODELS
+from unmask.models.rich import RichConfig
 from unmask.training import erasure
 from unmask.training.config import DataConfig, TrainConfig
 from unmask.training.erasure import (
@@ -26,6 +27,7 @@ from unmask.training.erasure import (
     untrained,
 )
 from unmask.training.module import score_sets
+from unmask.transforms.preprocess import to_tensors
 
 
 def drawn(groups: int = 3, size: int = 6) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -62,6 +64,13 @@ def test_scores_move_as_little_as_they_can(monkeypatch: pytest.MonkeyPatch) -> N
     found = erased(weight, features, names)
     assert moved(found) == pytest.approx(best.fun, rel=1e-4)
     np.testing.assert_allclose(found, best.x, rtol=1e-2, atol=1e-3)
+
+
+def test_each_of_several_scores_is_treated_as_if_alone() -> None:
+    weight, features, names = drawn()
+    several = np.stack([weight, weight[::-1], 2 * weight])
+    alone = [erased(one, features, names) for one in several]
+    np.testing.assert_allclose(erased(several, features, names), alone, atol=1e-9)
 
 
 def test_counts_are_as_repeats() -> None:
@@ -120,6 +129,36 @@ def test_a_networks_sources_get_the_same_mean_logit(
     assert abs(before[0] - before[1]) > 1e-4
     assert after[0] == pytest.approx(after[1], abs=1e-5)
     assert np.mean(after) == pytest.approx(np.mean(before), abs=1e-5)  # as many of each
+
+
+def test_every_score_of_several_gets_the_same_mean(crops: Crops) -> None:
+    spec = MODELS["rich"]
+    torch.manual_seed(0)
+    model = spec.create(config=RichConfig(fused=None, kinds=3)).eval()
+    sets = scoring_sets(crops, spec.input, "val", forged=False)
+    reals = [item for item in sets if not item.label]
+
+    def means() -> np.ndarray:
+        with torch.no_grad():
+            scores = np.concatenate(
+                [
+                    model.logit(
+                        model.standard(
+                            model.statistics(to_tensors(item.views[:], spec.input)["native"])
+                        )
+                    )
+                    for item in reals
+                ]
+            )
+        sources = np.array([source for item in reals for source in item.sources])
+        return np.stack([scores[sources == one].mean(0) for one in ("tests-0", "tests-1")])
+
+    before = means()
+    erase_sources(model, sets, spec.input)
+    after = means()
+    assert (np.abs(before[0] - before[1]) > 1e-3).all()
+    np.testing.assert_allclose(after[0], after[1], atol=1e-3 * np.abs(before).max())
+    np.testing.assert_allclose(after.mean(0), before.mean(0), atol=1e-3 * np.abs(before).max())
 
 
 def test_training_reals_count_alike_in_every_source(crops: Crops) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ class HeadConfig(BaseModel):
             statistics themselves are the embedding.
         dropout: before and after it.
         projection: width of the embedding.
+        kinds: how many scores there are, each of fakes of one kind. The logit is the log of the
+            mean of their odds: it is high where any of them is.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -28,6 +31,7 @@ class HeadConfig(BaseModel):
     fused: int | None = Field(256, ge=1)
     dropout: float = Field(0.3, ge=0, lt=1)
     projection: int = Field(128, ge=1)
+    kinds: int = Field(1, ge=1)
 
 
 class Source(NamedTuple):
@@ -81,7 +85,7 @@ class StatisticsNet(nn.Module):
                 nn.ReLU(inplace=True),
                 nn.Dropout(config.dropout),
             )
-        self.logit = nn.Linear(width, 1)
+        self.logit = nn.Linear(width, config.kinds)
         self.projection = (
             nn.Identity() if config.fused is None else nn.Linear(width, config.projection)
         )
@@ -105,8 +109,19 @@ class StatisticsNet(nn.Module):
         with torch.autocast(device_type=statistics.device.type, enabled=False):
             fused = self.fusion(self.standard(statistics))
             return ModelOutput(
-                self.logit(fused).squeeze(1), F.normalize(self.projection(fused), dim=1)
+                mean_odds(self.logit(fused)), F.normalize(self.projection(fused), dim=1)
             )
 
     def forward(self, rgb: Tensor, native: Tensor) -> ModelOutput:
         return self.head(self.statistics(native))
+
+
+def mean_odds(scores: Tensor) -> Tensor:
+    """The log of the mean of the odds that (N, K) log odds stand for: (N,); with K = 1 the score.
+
+    >>> mean_odds(torch.tensor([[0.0, math.log(3)]])).exp()
+    tensor([2.])
+    """
+    if scores.shape[1] == 1:
+        return scores.squeeze(1)
+    return scores.logsumexp(dim=1) - math.log(scores.shape[1])

@@ -7,6 +7,10 @@ one class differ among themselves. How far a real moves when it is compressed, b
 added to that here, so that directions in which it moves count for little; speech recognition
 treats what a channel does to a voice in this way (Hatch, Kajarekar & Stolcke 2006, "Within-class
 covariance normalization for SVM-based speaker recognition").
+
+One direction for all families is a compromise: what points to one family may point away from
+another. So there may be one for each, and a picture is as suspicious as they say together (see
+`statistics.mean_odds`).
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -50,8 +55,12 @@ class Moments:
         return cls(mean, (centred.T @ centred).astype(np.float64) / len(rows))
 
 
+Pair = tuple[float, Moments, Moments]
+"""Of a family its weight, its fakes, and the reals beside them."""
+
+
 def discriminant(
-    pairs: Iterable[tuple[float, Moments, Moments]],
+    pairs: Iterable[Pair],
     moved: Iterable[NDArray[np.float64]],
     *,
     ridge: float,
@@ -63,7 +72,7 @@ def discriminant(
     statistics takes hundreds of megabytes.
 
     Args:
-        pairs: of every family its weight, its fakes, and the reals beside them; at least one.
+        pairs: of every family; at least one.
         moved: of every change the mean square of how far it moves a real, (D, D).
         ridge: added to every direction's variance, > 0; statistics have variance 1.
         changes: times each of `moved`, >= 0.
@@ -71,30 +80,87 @@ def discriminant(
     Returns:
         weight (D,) and bias.
     """
-    total, apart, middle, within = 0.0, np.zeros(()), np.zeros(()), np.zeros(())
-    for weight, fakes, reals in pairs:
-        total += weight
-        apart = apart + weight * (fakes.mean - reals.mean)
-        middle = middle + weight * (fakes.mean + reals.mean) / 2
-        within = within + weight * (fakes.covariance + reals.covariance) / 2
-    within = within / total
-    for one in moved:
-        within += changes * one
-    within[np.diag_indices_from(within)] += ridge
+    kinds, within = _within(pairs, moved, ridge=ridge, changes=changes)
+    total = sum(one.weight for one in kinds)
+    apart = sum(one.weight * (one.fakes - one.reals.mean) for one in kinds)
+    middle = sum(one.weight * (one.fakes + one.reals.mean) / 2 for one in kinds)
     found = np.asarray(np.linalg.solve(within, apart / total), np.float64)
     return found, -float(found @ middle) / total
 
 
-def check_head(model: nn.Module) -> None:
+def discriminants(
+    pairs: Iterable[Pair],
+    moved: Iterable[NDArray[np.float64]],
+    *,
+    ridge: float,
+    changes: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """For every family its own, within the covariance of all: what sets its fakes alone apart.
+
+    So that they can be set against each other, each has mean 0 and deviation 1 over the reals
+    beside its fakes.
+
+    Args:
+        pairs, moved, ridge, changes: as `discriminant` takes them.
+
+    Returns:
+        weights (K, D) and biases (K,) of K families, in their order.
+    """
+    kinds, within = _within(pairs, moved, ridge=ridge, changes=changes)
+    apart = np.stack([one.fakes - one.reals.mean for one in kinds], axis=1)
+    weights = np.asarray(np.linalg.solve(within, apart), np.float64).T
+    reals = [one.reals for one in kinds]
+    for weight, beside in zip(weights, reals, strict=True):
+        weight /= np.sqrt(weight @ beside.covariance @ weight)
+    biases = [-weight @ beside.mean for weight, beside in zip(weights, reals, strict=True)]
+    return weights, np.array(biases)
+
+
+class _Kind(NamedTuple):
+    """A family's weight, the mean of its fakes, and the reals beside them."""
+
+    weight: float
+    fakes: NDArray[np.float64]
+    reals: Moments
+
+
+def _within(
+    pairs: Iterable[Pair], moved: Iterable[NDArray[np.float64]], *, ridge: float, changes: float
+) -> tuple[list[_Kind], NDArray[np.float64]]:
+    """The families, and what pictures of one class differ by, (D, D)."""
+    kinds: list[_Kind] = []
+    within = np.zeros(())
+    for weight, fakes, reals in pairs:
+        kinds.append(_Kind(weight, fakes.mean, reals))
+        within = within + weight * (fakes.covariance + reals.covariance) / 2
+    within = within / sum(one.weight for one in kinds)
+    for one in moved:
+        within += changes * one
+    within[np.diag_indices_from(within)] += ridge
+    return kinds, within
+
+
+def check_head(model: nn.Module, families: int) -> None:
     """Whether the head of a network can be had in closed form.
 
+    Args:
+        model: the network.
+        families: how many are trained on.
+
     Raises:
-        ConfigError: it has something to learn before its logit.
+        ConfigError: it has something to learn before its logit, or more than one score, and not
+            one for each family.
     """
     if not isinstance(model, StatisticsNet) or model.config.fused is not None:
         raise ConfigError(
             "optim.discriminant: only a linear head on fixed statistics is had in closed form.",
             "Use model: probe or rich with model_options: {fused: null}, or leave it out.",
+        )
+    if (kinds := model.config.kinds) not in (1, families):
+        raise ConfigError(
+            f"optim.discriminant: {kinds} kinds of fakes, and {families} families to train on.",
+            f"Set model_options: {{kinds: {families}}} for a score of each, or leave it out for "
+            "one of all.",
         )
 
 
@@ -111,7 +177,8 @@ def fit_discriminant(
     """Set a linear head by the training pictures, each seen once as scans see them.
 
     Args:
-        model: with a linear head; statistics are standardised by the training reals.
+        model: with a linear head, of one score or one for each family; statistics are standardised
+            by the training reals.
         crops: of the whole index.
         spec: the network's input contract.
         data: the families, their weights, and the reals beside them.
@@ -151,11 +218,12 @@ def fit_discriminant(
             yield weight, fakes, beside.moments(name, data.beside)
 
     moved = movements(measure, crops, spec, say) if settings.changes else []
-    found = discriminant(pairs(), moved, ridge=settings.ridge, changes=settings.changes)
+    solve = discriminant if model.config.kinds == 1 else discriminants
+    weight, bias = solve(pairs(), moved, ridge=settings.ridge, changes=settings.changes)
     logit = model.logit
     with torch.no_grad():
-        logit.weight.copy_(torch.from_numpy(found[0])[None])
-        logit.bias.fill_(found[1])
+        logit.weight.copy_(torch.from_numpy(np.atleast_2d(weight)))
+        logit.bias.copy_(torch.from_numpy(np.atleast_1d(bias)))
 
 
 class Measure:

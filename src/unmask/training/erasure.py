@@ -3,11 +3,12 @@
 A network that was trained on reals of several collections reads a little of the collection off a
 picture, and then judges one collection's reals more harshly than another's. The head is linear, so
 that much of it can be undone exactly, with the least change to all scores: the least-squares
-concept erasure of Belrose et al. 2023 (LEACE), for a single linear score. It is fitted on the
-validation reals and on those of training, since a source may have too few of the former for its
-mean to be known. A network judges reals that it was trained on more mildly, but alike so for all
-sources. Where some sources took no part in training, it is not alike: then their training reals
-count as held out, and of the sources that were trained on only the validation reals count.
+concept erasure of Belrose et al. 2023 (LEACE), for a single linear score, or for each of several.
+It is fitted on the validation reals and on those of training, since a source may have too few of
+the former for its mean to be known. A network judges reals that it was trained on more mildly, but
+alike so for all sources. Where some sources took no part in training, it is not alike: then their
+training reals count as held out, and of the sources that were trained on only the validation reals
+count.
 """
 
 from __future__ import annotations
@@ -49,13 +50,13 @@ def erased(
     Of all such weights these move the scores least, in mean square within the groups.
 
     Args:
-        weight: (D,).
+        weight: (D,), or (K, D) of K scores, each of which is treated so.
         features: (N, D), those that the score is of.
         groups: (N,) names, at least two different ones.
         counts: (N,) how often each counts, positive; alike without.
 
     Returns:
-        (D,) float64.
+        float64, of the weight's shape.
     """
     x = np.asarray(features, np.float64)
     times = np.ones(len(x)) if counts is None else np.asarray(counts, np.float64)
@@ -68,9 +69,9 @@ def erased(
     covariance += SHRINKAGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     apart = (means[1:] - means[0]).T  # (D, groups - 1): no weight may see these
     solved = np.linalg.solve(covariance, apart)
-    w = np.asarray(weight, np.float64)
+    w = np.asarray(weight, np.float64).T
     share, *_ = np.linalg.lstsq(apart.T @ solved, apart.T @ w, rcond=None)
-    result: NDArray[np.float64] = w - solved @ share
+    result: NDArray[np.float64] = (w - solved @ share).T
     return result
 
 
@@ -134,7 +135,8 @@ def erase_sources(
 ) -> None:
     """Make the mean logit of the reals the same for every source.
 
-    The mean over all of the validation reals stays as it was.
+    The mean over all of the validation reals stays as it was. Of a network with a score for each
+    kind of fakes that holds for every score, and nearly for the logit that they make.
 
     Args:
         model: its `logit` is changed; the features are what goes into it.
@@ -159,7 +161,7 @@ def erase_sources(
     kept = [i for i, row in enumerate(rows) if row.source in enough]
     logit = model.logit
     assert isinstance(logit, nn.Linear)
-    before = logit.weight.detach().double().cpu().numpy()[0]
+    before = logit.weight.detach().double().cpu().numpy()
     after = erased(
         before,
         features[kept],
@@ -168,8 +170,8 @@ def erase_sources(
     )
     mean = features[[i for i in kept if rows[i].validation]].mean(axis=0)
     with torch.no_grad():
-        logit.bias.add_(float(mean @ (before - after)))
-        logit.weight.copy_(torch.from_numpy(after)[None])
+        logit.bias.add_(torch.from_numpy((before - after) @ mean))
+        logit.weight.copy_(torch.from_numpy(after))
 
 
 class _Row(NamedTuple):
