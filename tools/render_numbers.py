@@ -20,6 +20,7 @@ from pathlib import Path
 import comparison_tables
 import default_tables
 import lae_results
+import summary_tables
 import trial_tables
 from comparison_tables import table
 from default_tables import results
@@ -35,6 +36,7 @@ FILES = (
     "docs/benchmark.md",
     "docs/data.md",
     "docs/generalisation.md",
+    "docs/generalisation-trials.md",
     "docs/lae.md",
     "docs/model-card.md",
     "docs/performance.md",
@@ -293,6 +295,9 @@ MAKERS: dict[str, Callable[[], str]] = {
         trial_tables.discriminant,
         trial_tables.families_curve,
         trial_tables.cells,
+        trial_tables.kinds,
+        summary_tables.helped,
+        summary_tables.did_not_help,
         trial_tables.larger_network,
         trial_tables.close_look,
         trial_tables.blurred,
