@@ -45,7 +45,9 @@ def test_the_defaults_parts_are_trained_on_the_same() -> None:
     assert expert.optim == probe.optim
     own = {"families": probe.data.families}
     assert expert.data.model_copy(update=own) == probe.data
-    assert (expert.model, expert.model_options) == (probe.model, probe.model_options)
+    scores = {"kinds": len(probe.data.families)}  # one for each family; the expert has but one
+    assert probe.model_options == expert.model_options | scores
+    assert expert.model == probe.model
     assert not set(expert.data.families) & set(probe.data.families)
     assert {*expert.data.families, *probe.data.families} == set(whole.data.families)
     looks_at = sized(model_spec(probe.model), probe).input
