@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from comparison_tables import table
 from default_tables import results
-from trial_tables import trial
+from trial_tables import against_rich, trial
 
 Means = tuple[float | None, float | None]
 """Mean validation AUC of families left out, and of families trained on; None where not measured."""
@@ -39,21 +39,12 @@ def _candidate(name: str) -> Means:
 
 def _pretrained() -> tuple[Means, Means]:
     """Of rich statistics and of a network from ImageNet weights, without the same families."""
-    found = trial("pretrained")
-    left = set(found["left_out"])
-    rows = results("research-nine/research")["candidates"]
-    (rich,) = [row for row in rows if row["name"] == "rich"]
-    known = {(row["family"], row["part"]): row["auc"] for row in rich["families"]}
+    rows = against_rich().values()
 
-    def mean(auc: Callable[[str], float], part: bool) -> float:
-        return float(np.mean([auc(f) for f in found["auc"] if (f in left) is part]))
+    def mean(place: int, unseen: bool) -> float:
+        return float(np.mean([row[place] for row in rows if row[0] is unseen]))
 
-    def of_rich(family: str) -> float:
-        value: float = known[family, "left_out" if family in left else "trained"]
-        return value
-
-    before = mean(of_rich, True), mean(of_rich, False)
-    return before, (mean(found["auc"].get, True), mean(found["auc"].get, False))
+    return (mean(1, True), mean(1, False)), (mean(2, True), mean(2, False))
 
 
 def _expert() -> tuple[Means, Means]:

@@ -64,18 +64,26 @@ def mean_rows(means: dict[str, dict[str, float]], of: str = "") -> list[list[str
     ]
 
 
-def pretrained() -> str:
-    """AIRL-Lite0 from ImageNet weights beside rich statistics, without the same families."""
+def against_rich() -> dict[str, tuple[bool, float, float]]:
+    """Of every family whether both were trained without it, and the AUC of rich statistics and of
+    AIRL-Lite0 from ImageNet weights."""
     found = trial("pretrained")
     research = results("research-nine/research")
     rich = next(row for row in research["candidates"] if row["name"] == "rich")
     known = {(row["family"], row["part"]): row["auc"] for row in rich["families"]}
-    rows = []
-    for family in sorted(found["auc"]):
-        left = family in found["left_out"]
-        before = known[family, "left_out" if left else "trained"]
-        part = "left out" if left else "trained on"
-        rows.append([f"`{family}`", part, f"{before:.2f}", f"{found['auc'][family]:.2f}"])
+    left = {family: family in found["left_out"] for family in sorted(found["auc"])}
+    return {
+        family: (unseen, known[family, "left_out" if unseen else "trained"], found["auc"][family])
+        for family, unseen in left.items()
+    }
+
+
+def pretrained() -> str:
+    """AIRL-Lite0 from ImageNet weights beside rich statistics, without the same families."""
+    rows = [
+        [f"`{family}`", "left out" if unseen else "trained on", f"{rich:.2f}", f"{lite:.2f}"]
+        for family, (unseen, rich, lite) in against_rich().items()
+    ]
     return table(["family", "", "`rich`", "AIRL-Lite0, ImageNet weights"], rows)
 
 

@@ -122,6 +122,4 @@ def mean_odds(scores: Tensor) -> Tensor:
     >>> mean_odds(torch.tensor([[0.0, math.log(3)]])).exp()
     tensor([2.])
     """
-    if scores.shape[1] == 1:
-        return scores.squeeze(1)
     return scores.logsumexp(dim=1) - math.log(scores.shape[1])
