@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ from unmask.data.crops import Crops
 from unmask.data.scoring import DAILY, ScoringSet, reals_of
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import predict
+from unmask.models.statistics import mean_odds
 from unmask.training.config import DataConfig, TrainConfig
 from unmask.training.module import evaluating
 from unmask.transforms.preprocess import InputSpec, to_tensors
@@ -35,44 +36,80 @@ LEAST = 10
 """Validation reals that a source must have to take part."""
 MOST = 500
 """Training reals of a source that are looked at."""
+ROUNDS = 20
+"""At most, until the logit of several scores has the same mean in all sources."""
+SAME = 1e-6
+"""Means that differ by less, where reals have deviation 1, are the same."""
 SHRINKAGE = 0.03
 """Share of the mean variance that is added to every direction's: few reals leave some unseen."""
 
 
-def erased(
-    weight: NDArray[np.floating],
-    features: NDArray[np.floating],
-    groups: Sequence[str],
-    counts: Sequence[float] | None = None,
-) -> NDArray[np.float64]:
-    """Weights of a linear score whose mean is the same in every group.
+@dataclass(frozen=True)
+class Sources:
+    """By what a linear score can tell groups of features apart.
 
-    Of all such weights these move the scores least, in mean square within the groups.
-
-    Args:
-        weight: (D,), or (K, D) of K scores, each of which is treated so.
-        features: (N, D), those that the score is of.
-        groups: (N,) names, at least two different ones.
-        counts: (N,) how often each counts, positive; alike without.
-
-    Returns:
-        float64, of the weight's shape.
+    Attributes:
+        means: (G, D) of the groups, in the order of their names.
+        solved: (D, G - 1), the directions from the first group's mean to the others', over the
+            covariance within the groups.
     """
-    x = np.asarray(features, np.float64)
-    times = np.ones(len(x)) if counts is None else np.asarray(counts, np.float64)
-    names = sorted(set(groups))
-    member = np.array([[group == name for name in names] for group in groups], np.float64)
-    counted = member * times[:, None]
-    means = counted.T @ x / counted.sum(axis=0)[:, None]
-    within = x - member @ means
-    covariance = (within * times[:, None]).T @ within / times.sum()
-    covariance += SHRINKAGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
-    apart = (means[1:] - means[0]).T  # (D, groups - 1): no weight may see these
-    solved = np.linalg.solve(covariance, apart)
-    w = np.asarray(weight, np.float64).T
-    share, *_ = np.linalg.lstsq(apart.T @ solved, apart.T @ w, rcond=None)
-    result: NDArray[np.float64] = (w - solved @ share).T
-    return result
+
+    means: NDArray[np.float64]
+    solved: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        features: NDArray[np.floating],
+        groups: Sequence[str],
+        counts: Sequence[float] | None = None,
+    ) -> Sources:
+        """Of (N, D) features in N groups, at least two different ones.
+
+        Args:
+            features: those that the score is of.
+            groups: (N,) names.
+            counts: (N,) how often each counts, positive; alike without.
+        """
+        x = np.asarray(features, np.float64)
+        times = np.ones(len(x)) if counts is None else np.asarray(counts, np.float64)
+        names = sorted(set(groups))
+        member = np.array([[group == name for name in names] for group in groups], np.float64)
+        counted = member * times[:, None]
+        means = counted.T @ x / counted.sum(axis=0)[:, None]
+        within = x - member @ means
+        covariance = (within * times[:, None]).T @ within / times.sum()
+        covariance += SHRINKAGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+        return cls(means, np.linalg.solve(covariance, _apart(means)))
+
+    def erased(
+        self, weight: NDArray[np.floating], shifts: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Weights of a linear score whose mean is the same in every group, but for `shifts`.
+
+        Of all such weights these move the scores least, in mean square within the groups.
+
+        Args:
+            weight: (D,), or (K, D) of K scores, each of which is treated so.
+            shifts: (G,) what the means are to differ by; by nothing without.
+
+        Returns:
+            float64, of the weight's shape.
+        """
+        apart = _apart(self.means)
+        w = np.asarray(weight, np.float64)
+        wrong = w @ apart
+        if shifts is not None:
+            wrong = wrong - (shifts[1:] - shifts[0])
+        share, *_ = np.linalg.lstsq(apart.T @ self.solved, wrong.T, rcond=None)
+        result: NDArray[np.float64] = w - (self.solved @ share).T
+        return result
+
+
+def _apart(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(D, G - 1): what no weight may see."""
+    apart: NDArray[np.float64] = (means[1:] - means[0]).T
+    return apart
 
 
 def check_sources(sets: Sequence[ScoringSet], model: nn.Module) -> None:
@@ -135,8 +172,8 @@ def erase_sources(
 ) -> None:
     """Make the mean logit of the reals the same for every source.
 
-    The mean over all of the validation reals stays as it was. Of a network with a score for each
-    kind of fakes that holds for every score, and nearly for the logit that they make.
+    The mean over all of the validation reals stays as it was; of a network with a score for each
+    kind of fakes, that of every score.
 
     Args:
         model: its `logit` is changed; the features are what goes into it.
@@ -159,19 +196,57 @@ def erase_sources(
         for source in item.sources
     ]
     kept = [i for i, row in enumerate(rows) if row.source in enough]
+    features, rows = features[kept], [rows[i] for i in kept]
     logit = model.logit
     assert isinstance(logit, nn.Linear)
-    before = logit.weight.detach().double().cpu().numpy()
-    after = erased(
-        before,
-        features[kept],
-        [rows[i].source for i in kept],
-        _shared_alike([rows[i] for i in kept]) if trained_on else None,
+    weight, bias = alike(
+        logit.weight.detach().double().cpu().numpy(),
+        logit.bias.detach().double().cpu().numpy(),
+        features,
+        [row.source for row in rows],
+        _shared_alike(rows) if trained_on else [1.0] * len(rows),
+        features[[row.validation for row in rows]].mean(axis=0),
     )
-    mean = features[[i for i in kept if rows[i].validation]].mean(axis=0)
     with torch.no_grad():
-        logit.bias.add_(torch.from_numpy((before - after) @ mean))
-        logit.weight.copy_(torch.from_numpy(after))
+        logit.weight.copy_(torch.from_numpy(weight))
+        logit.bias.copy_(torch.from_numpy(bias))
+
+
+def alike(
+    weight: NDArray[np.float64],
+    bias: NDArray[np.float64],
+    features: NDArray[np.float64],
+    groups: Sequence[str],
+    counts: Sequence[float],
+    kept: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Scores whose logit, their `mean_odds`, has the same mean in every group.
+
+    The odds' mean grows with how far the scores of a group spread, so that scores of one mean do
+    not suffice where there are several: all of a group's are moved alike, until the logit's is.
+
+    Args:
+        weight, bias: (K, D) and (K,) of the scores.
+        features, groups, counts: as `Sources` takes them.
+        kept: (D,) the features at which every score stays as it is.
+
+    Returns:
+        weight and bias instead of those.
+    """
+    sources = Sources.of(features, groups, counts)
+    names = np.unique(groups)
+    member = np.asarray(groups)[:, None] == names
+    share = member * np.asarray(counts)[:, None]
+    share /= share.sum(axis=0)
+    shifts = np.zeros(len(names))
+    for _ in range(ROUNDS):
+        after = sources.erased(weight, shifts)
+        moved = bias + (weight - after) @ kept
+        means = share.T @ mean_odds(torch.from_numpy(features @ after.T + moved)).numpy()
+        if np.ptp(means) < SAME or len(weight) == 1:
+            break
+        shifts -= means - means.mean()
+    return after, moved
 
 
 class _Row(NamedTuple):
