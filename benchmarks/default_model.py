@@ -53,7 +53,7 @@ PROBE = Path("configs/default_probe.yaml")
 SHARES = (0.5, 0.5)
 """Of the second run and of the head on frozen features."""
 EXPERT = Path("configs/default_expert.yaml")
-MARGIN = 0.75
+MARGIN = 0.5
 """How much more than the mean of the two it has to see."""
 LEFT_OUT = Path("configs/left_out")
 PACKAGED = ROOT / "src/unmask/weights"
