@@ -26,6 +26,7 @@ from unmask.training.erasure import (
     check_sources,
     erase_sources,
     more_reals,
+    raised_alike,
     untrained,
 )
 from unmask.training.module import score_sets
@@ -140,6 +141,10 @@ def test_a_networks_sources_get_the_same_mean_logit(
     assert abs(before[0] - before[1]) > 1e-4
     assert after[0] == pytest.approx(after[1], abs=1e-5)
     assert np.mean(after) == pytest.approx(np.mean(before), abs=1e-5)  # as many of each
+    erase_sources(model, sets, spec.input, shifts={"tests-1": 0.25})
+    later = means()
+    assert later[1] - later[0] == pytest.approx(0.25, abs=1e-5)
+    assert np.mean(later) == pytest.approx(np.mean(before), abs=1e-5)
 
 
 def test_the_logit_of_several_scores_gets_the_same_mean() -> None:
@@ -159,6 +164,41 @@ def test_the_logit_of_several_scores_gets_the_same_mean() -> None:
     np.testing.assert_allclose(means(*after), means(*after)[0], atol=1e-5)
     np.testing.assert_allclose(after[0] @ middle + after[1], several @ middle + bias, atol=1e-9)
     assert np.ptp(means(Sources.of(features, names).erased(several), bias)) > 0.5
+
+
+def test_the_logit_of_several_scores_differs_by_what_is_asked_for() -> None:
+    weight, features, names = drawn()
+    several, wanted = np.stack([weight, weight[::-1]]), np.array([0.4, 0.0, -0.2])
+    after, bias = alike(
+        several, np.zeros(2), features, names, [1.0] * len(names), features.mean(axis=0), wanted
+    )
+    logits = mean_odds(torch.from_numpy(features @ after.T + bias)).numpy()
+    means = np.array([logits[np.array(names) == name].mean() for name in sorted(set(names))])
+    np.testing.assert_allclose(means - means[1], wanted, atol=1e-5)
+
+
+def test_an_expert_raises_all_groups_alike() -> None:
+    """A group that spreads three times as far gets less; one that no expert is heard in, more."""
+    rng = np.random.default_rng(0)
+    spread = {"narrow": 1.0, "wide": 3.0, "sure": 1.0}
+    groups = [name for name in spread for _ in range(200)]
+    mean, experts = (
+        np.array([spread[name] for name in groups]) * rng.normal(size=600) for _ in range(2)
+    )
+    experts[400:] = -100.0
+    shifts = raised_alike(mean, experts, groups)
+    names = np.array(groups)
+    moved = np.maximum(mean + np.array([shifts[name] for name in groups]), experts)
+    rises = [float((moved - mean)[names == name].mean()) for name in spread]
+    np.testing.assert_allclose(rises, rises[0], atol=1e-4)
+    assert shifts["wide"] < shifts["narrow"] < shifts["sure"]
+    assert sum(shifts.values()) == pytest.approx(0, abs=1e-9)  # as many of each
+
+
+def test_an_expert_that_is_always_heard_moves_nothing_far() -> None:
+    mean, experts = np.zeros(4), np.array([5.0, 5.0, 6.0, 6.0])
+    shifts = raised_alike(mean, experts, ["a", "a", "b", "b"])
+    assert max(map(abs, shifts.values())) <= 1
 
 
 def test_a_networks_scores_get_the_same_mean_logit(crops: Crops) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 from unmask.apps.cli import app
 from unmask.data.crops import prepare_crops
 from unmask.data.items import read_items
-from unmask.data.scoring import scoring_sets
+from unmask.data.scoring import DAILY, scoring_sets
 from unmask.errors import ConfigError
 from unmask.inference.detector import Detector
 from unmask.models.checkpoint import Card, load_checkpoint, predict, save_checkpoint
@@ -22,6 +23,7 @@ from unmask.models.ensemble import Ensemble
 from unmask.models.registry import MODELS
 from unmask.training.card import families_of
 from unmask.training.config import load_config
+from unmask.training.erasure import erase_sources
 from unmask.training.fuse import Member, fuse, fuse_on, on_one_scale
 from unmask.training.module import score_sets
 from unmask.training.run import train
@@ -107,7 +109,9 @@ def test_the_card_says_what_it_is_made_of(fused: Path, members: list[Path]) -> N
     assert [one["share"] for one in told] == [1, 1]
     assert card.summary == "a weighted mean of airl_small_frequency, rich"
     assert [one["families"] for one in told] == [["blurrer"], ["self_blend"]]
-    assert list(card.training["configuration"]) == ["data"]
+    told = card.training["configuration"]
+    assert list(told) == ["data", "optim"]
+    assert told["optim"] == {"erase_sources": False}
     assert card.training["command"].endswith(
         "--member part-frequency.safetensors --member part-rich.safetensors"
     )
@@ -200,6 +204,41 @@ def test_the_card_tells_of_the_expert(raised: Path, expert: Path) -> None:
     assert told["weights_sha256"] == load_checkpoint(expert)[1].weights_sha256
     assert card.summary.endswith("rich, or an expert where it sees more: rich")
     assert card.training["command"].endswith("--expert part-expert.safetensors --margin 0.5")
+
+
+def test_an_expert_raises_no_source_more_than_another(
+    members: list[Path], expert: Path, runs: Path, index: Path
+) -> None:
+    """Every second real is another source's, and no logit knows which: but the greater of two."""
+    crops = prepare_crops(read_items(index), runs / "cache")
+    crops = replace(
+        crops,
+        items=[replace(item, source=f"tests-{n % 2}") for n, item in enumerate(crops.items)],
+    ).only(lambda item: item.split == "val")
+    looks_at = load_checkpoint(expert)[1].input
+    reals = [one for one in scoring_sets(crops, looks_at, "val", controls=DAILY) if not one.label]
+    sources = np.array([source for item in reals for source in item.sources])
+    config = load_config(written(runs, {**WHOLE, "name": "even"}))
+    apart = {}
+    for erase in (False, True):
+        optim = config.optim.model_copy(update={"erase_sources": erase})
+        parts = [Member(*load_checkpoint(path)) for path in members]
+        parts.append(Member(*load_checkpoint(expert), margin=0.1))
+        for part in parts:
+            erase_sources(part.network, reals, looks_at)
+        path = fuse_on(
+            config.model_copy(update={"optim": optim}),
+            parts,
+            crops,
+            out=runs / f"even-{erase}",
+            command="",
+            decide=False,
+        )
+        found = score_sets(load_checkpoint(path)[0], reals, looks_at)
+        logits = np.concatenate([found[item.name][0] for item in reals])
+        means = [logits[sources == name].mean() for name in ("tests-0", "tests-1")]
+        apart[erase] = float(np.ptp(means) / logits.std())
+    assert apart[True] < 0.1 * apart[False]
 
 
 def test_shares_count() -> None:

@@ -14,7 +14,7 @@ count.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -36,6 +36,8 @@ LEAST = 10
 """Validation reals that a source must have to take part."""
 MOST = 500
 """Training reals of a source that are looked at."""
+RAISES = 200
+"""At most, until groups are raised alike."""
 ROUNDS = 20
 """At most, until the logit of several scores has the same mean in all sources."""
 SAME = 1e-6
@@ -169,6 +171,7 @@ def erase_sources(
     more: Sequence[ScoringSet] = (),
     *,
     trained_on: bool = True,
+    shifts: Mapping[str, float] | None = None,
 ) -> None:
     """Make the mean logit of the reals the same for every source.
 
@@ -184,6 +187,7 @@ def erase_sources(
         trained_on: they are of all sources and were trained on: in every source they count as
             much beside those of validation as they do in all. Else they count as those do, picture
             by picture, under the same controls.
+        shifts: source -> what its mean is to be above the others'; nothing without.
     """
     enough = {source for source, number in _counts(sets).items() if number >= LEAST}
     held = [item for item in sets if item.label == 0]
@@ -199,6 +203,7 @@ def erase_sources(
     features, rows = features[kept], [rows[i] for i in kept]
     logit = model.logit
     assert isinstance(logit, nn.Linear)
+    named = sorted({row.source for row in rows})
     weight, bias = alike(
         logit.weight.detach().double().cpu().numpy(),
         logit.bias.detach().double().cpu().numpy(),
@@ -206,6 +211,7 @@ def erase_sources(
         [row.source for row in rows],
         _shared_alike(rows) if trained_on else [1.0] * len(rows),
         features[[row.validation for row in rows]].mean(axis=0),
+        np.array([(shifts or {}).get(source, 0.0) for source in named]),
     )
     with torch.no_grad():
         logit.weight.copy_(torch.from_numpy(weight))
@@ -219,8 +225,9 @@ def alike(
     groups: Sequence[str],
     counts: Sequence[float],
     kept: NDArray[np.float64],
+    wanted: NDArray[np.float64] | float = 0.0,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Scores whose logit, their `mean_odds`, has the same mean in every group.
+    """Scores whose logit, their `mean_odds`, has the same mean in every group, but for `wanted`.
 
     The odds' mean grows with how far the scores of a group spread, so that scores of one mean do
     not suffice where there are several: all of a group's are moved alike, until the logit's is.
@@ -229,6 +236,7 @@ def alike(
         weight, bias: (K, D) and (K,) of the scores.
         features, groups, counts: as `Sources` takes them.
         kept: (D,) the features at which every score stays as it is.
+        wanted: (G,) what the groups' means are to differ by, in the order of their names.
 
     Returns:
         weight and bias instead of those.
@@ -238,15 +246,47 @@ def alike(
     member = np.asarray(groups)[:, None] == names
     share = member * np.asarray(counts)[:, None]
     share /= share.sum(axis=0)
-    shifts = np.zeros(len(names))
+    shifts = np.zeros(len(names)) + wanted
     for _ in range(ROUNDS):
         after = sources.erased(weight, shifts)
         moved = bias + (weight - after) @ kept
-        means = share.T @ mean_odds(torch.from_numpy(features @ after.T + moved)).numpy()
+        logits = mean_odds(torch.from_numpy(features @ after.T + moved)).numpy()
+        means = share.T @ logits - wanted
         if np.ptp(means) < SAME or len(weight) == 1:
             break
         shifts -= means - means.mean()
     return after, moved
+
+
+def raised_alike(
+    mean: NDArray[np.float64], experts: NDArray[np.float64], groups: Sequence[str]
+) -> dict[str, float]:
+    """What to add to `mean` in each group so that all are raised alike where the greater counts.
+
+    The greater of two logits is more than either on average, and the more so the farther the
+    pictures of a group spread: by that an expert alone would make a source look suspicious.
+
+    Args:
+        mean, experts: (N,) logits of reals, finite.
+        groups: (N,) names.
+
+    Returns:
+        group -> shift, of mean 0 over the pictures: the mean of max(mean + shift, experts) - mean
+        is the same in every group.
+    """
+    names = np.array(groups)
+    shifts, before = dict.fromkeys(sorted(set(groups)), 0.0), np.inf
+    for _ in range(RAISES):
+        moved = mean + np.array([shifts[name] for name in groups])
+        rises = np.maximum(moved, experts) - mean
+        apart = {name: float(rises[names == name].mean() - rises.mean()) for name in shifts}
+        worst = max(map(abs, apart.values()))
+        if worst < SAME or worst >= before:  # an expert that is always heard leaves nothing to move
+            break
+        before = worst
+        for name in shifts:  # a mean moves by less than its shift, so this does not overshoot
+            shifts[name] -= apart[name]
+    return shifts
 
 
 class _Row(NamedTuple):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unmask.data.crops import Crops
+from unmask.data.scoring import DAILY, scoring_sets
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import Card, load_checkpoint, save_checkpoint
 from unmask.models.ensemble import NAME as ENSEMBLE
@@ -24,6 +25,7 @@ from unmask.models.statistics import StatisticsNet
 from unmask.training.card import command_of, facts, families_of, measured
 from unmask.training.config import TrainConfig, load_config, with_overrides
 from unmask.training.decision import fit_decision_on
+from unmask.training.erasure import check_sources, erase_sources, more_reals, raised_alike
 from unmask.training.feeds import scored_sets
 from unmask.training.module import embed_sets, score_sets
 from unmask.training.network import as_stored
@@ -130,10 +132,14 @@ def fuse_on(
     Args:
         config: its `model` and index are not looked at.
         members: at least two, experts last. Their parameters are rounded as they are stored.
-        crops: items of the split val; others are not used.
+        crops: items of the split val; others are not used, but for sources (below).
         out: folder for the weights.
         command: what the card says they were made with.
         decide: fit thresholds; without, the card has neither a decision nor measures.
+
+    With `optim.erase_sources` the members' logits are made blind to sources once more, so that the
+    logit has the same mean in each though an expert raises some sources more than others. The
+    training split's reals have a part in that.
 
     Raises:
         ConfigError: the members do not look at the same pictures, a family has no validation fakes,
@@ -151,6 +157,9 @@ def fuse_on(
         as_stored(one.network)
     alone = [score_sets(one.network, reals, spec.input)["real"][0] for one in members]
     _check_spread(cards, alone)
+    if config.optim.erase_sources and architecture.members[-1].expert:
+        _raise_alike(members, balanced(alone, members), crops, spec.input, config)
+        alone = [score_sets(one.network, reals, spec.input)["real"][0] for one in members]
     model = Ensemble(architecture, [one.network for one in members])
     model.weigh(*balanced(alone, members))
     scores, embeddings = embed_sets(model, sets if decide else [], spec.input)
@@ -159,7 +168,10 @@ def fuse_on(
     known = set().union(*map(families_of, cards))
     told = facts(config, crops, command, time.perf_counter() - started)
     data = told["configuration"]["data"]
-    told["configuration"] = {"data": {name: data[name] for name in DATA}}  # nothing else had a say
+    told["configuration"] = {  # nothing else had a say
+        "data": {name: data[name] for name in DATA},
+        "optim": {"erase_sources": config.optim.erase_sources},
+    }
     told["members"] = [_told(one) for one in members]
     card = Card(
         name=config.name,
@@ -178,6 +190,43 @@ def fuse_on(
     path = out / f"{config.name}.safetensors"
     save_checkpoint(path, model, card, half=True)
     return path
+
+
+def _raise_alike(
+    members: Sequence[Member],
+    scale: tuple[list[float], float, list[float]],
+    crops: Crops,
+    spec: InputSpec,
+    config: TrainConfig,
+) -> None:
+    """Move the sources in the members' logits so that the experts raise none more than others.
+
+    Args:
+        members: experts last; those of the sum are changed.
+        scale: as `balanced` has it.
+
+    Raises:
+        ConfigError: too few reals of two sources, or a member of the sum without a linear logit.
+    """
+    sets = scoring_sets(crops, spec, "val", forged=False, controls=DAILY)
+    held = [item for item in sets if item.label == 0]
+    weights, bias, offsets = scale
+    said = []
+    for weight, one in zip(weights, members, strict=True):
+        scores = score_sets(one.network, held, spec)
+        said.append(weight * np.concatenate([scores[item.name][0] for item in held]))
+    summed = len(members) - len(offsets)
+    raised = [mine + offset for mine, offset in zip(said[summed:], offsets, strict=True)]
+    together = bias + np.sum(said[:summed], axis=0)
+    sources = [source for item in held for source in item.sources]
+    shifts = raised_alike(together, np.max(raised, axis=0), sources)
+    more, trained_on = more_reals(crops, spec, config, sets)
+    whole = sum(one.share for one in members[:summed])
+    for weight, one in zip(weights, members[:summed], strict=False):
+        check_sources(held, one.network)
+        of_one = {name: shift * one.share / whole / weight for name, shift in shifts.items()}
+        erase_sources(one.network, held, spec, more, trained_on=trained_on, shifts=of_one)
+        as_stored(one.network)
 
 
 def balanced(
