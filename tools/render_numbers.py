@@ -296,6 +296,7 @@ MAKERS: dict[str, Callable[[], str]] = {
         trial_tables.families_curve,
         trial_tables.cells,
         trial_tables.kinds,
+        trial_tables.patches,
         summary_tables.helped,
         summary_tables.did_not_help,
         trial_tables.larger_network,

@@ -189,6 +189,24 @@ def kinds() -> str:
     return table(["", *HEAD_COLUMNS, *columns], rows)
 
 
+def patches() -> str:
+    """The same, of what else a head with a score for each family may look at."""
+    rows = []
+    for row in trial("patches")["rows"]:
+        left, trained = row["left_out"], row["trained_on"]
+        shown = {
+            "{:.3f}": (left and left["mean_auc"], trained["mean_auc"]),
+            "{:.1%}": (left and left["found"], trained["found"]),
+            "{:.2f}": (row["stylegan_unseen"], row["blurred_reals"], row["quality_50_reals"]),
+        }
+        auc, found, rest = (
+            ["–" if value is None else form.format(value) for value in values]
+            for form, values in shown.items()
+        )
+        rows.append([row["what"], auc[0], found[0], auc[1], found[1], *rest])
+    return table(["", *HEAD_COLUMNS], rows)
+
+
 def larger_network() -> str:
     """The same, by the frozen network."""
     return _what_it_looks_at("larger_network", "frozen_network", (0.3,))
