@@ -241,6 +241,17 @@ def test_an_expert_raises_no_source_more_than_another(
     assert apart[True] < 0.1 * apart[False]
 
 
+def test_sources_cannot_be_erased_from_a_member_without_a_linear_logit(
+    fused: Path, expert: Path, runs: Path, index: Path, tmp_path: Path
+) -> None:
+    crops = prepare_crops(read_items(index), runs / "cache")
+    config = load_config(written(tmp_path, {**WHOLE, "optim": {"erase_sources": True}}))
+    parts = [Member(*load_checkpoint(fused)), Member(*load_checkpoint(expert), margin=0.5)]
+    with pytest.raises(ConfigError, match="no linear layer"):
+        fuse_on(config, parts, crops, out=tmp_path, command="", decide=False)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
 def test_shares_count() -> None:
     rng = np.random.default_rng(0)
     reals = [rng.normal(1, 2, 50), rng.normal(-3, 0.5, 50)]

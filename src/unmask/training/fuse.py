@@ -211,11 +211,13 @@ def _raise_alike(
     sets = scoring_sets(crops, spec, "val", forged=False, controls=DAILY)
     held = [item for item in sets if item.label == 0]
     weights, bias, offsets = scale
+    summed = len(members) - len(offsets)
+    for one in members[:summed]:
+        check_sources(held, one.network)
     said = []
     for weight, one in zip(weights, members, strict=True):
         scores = score_sets(one.network, held, spec)
         said.append(weight * np.concatenate([scores[item.name][0] for item in held]))
-    summed = len(members) - len(offsets)
     raised = [mine + offset for mine, offset in zip(said[summed:], offsets, strict=True)]
     together = bias + np.sum(said[:summed], axis=0)
     sources = [source for item in held for source in item.sources]
@@ -223,7 +225,6 @@ def _raise_alike(
     more, trained_on = more_reals(crops, spec, config, sets)
     whole = sum(one.share for one in members[:summed])
     for weight, one in zip(weights, members[:summed], strict=False):
-        check_sources(held, one.network)
         of_one = {name: shift * one.share / whole / weight for name, shift in shifts.items()}
         erase_sources(one.network, held, spec, more, trained_on=trained_on, shifts=of_one)
         as_stored(one.network)
