@@ -292,6 +292,7 @@ MAKERS: dict[str, Callable[[], str]] = {
         trial_tables.pretrained,
         trial_tables.erase_sources,
         trial_tables.erase_changes,
+        trial_tables.erase_experts,
         trial_tables.discriminant,
         trial_tables.families_curve,
         trial_tables.cells,

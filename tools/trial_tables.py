@@ -122,6 +122,17 @@ def erase_changes() -> str:
     return table(["taken out", *HEAD_COLUMNS[:4], *controls], rows)
 
 
+def erase_experts() -> str:
+    """What is left of the sources in an ensemble's logit, by what is made alike in them."""
+    rows = []
+    for row in trial("erase_experts")["rows"]:
+        aucs = [row[split]["source_auc"] for split in ("val", "test")]
+        rows.append([row["what"], *(f"{auc:.3f}" for part in aucs for auc in part.values())])
+    sources = trial("erase_experts")["rows"][0]["val"]["source_auc"]
+    columns = [f"{source}, {split}" for split in ("validation", "test") for source in sources]
+    return table(["", *columns], rows)
+
+
 HEAD_COLUMNS = (
     *("left out, AUC", "found", "trained on, AUC", "found", "StyleGAN unseen", "blurred reals"),
     "reals at quality 50",
