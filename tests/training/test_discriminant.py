@@ -146,7 +146,7 @@ def test_a_head_is_what_the_statistics_of_the_pictures_say(
     crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By hand: statistics of every picture, standardised by the reals; two families, one change."""
-    monkeypatch.setattr(module, "DAILY", {"real/quality-50": DAILY["real/quality-50"]})
+    monkeypatch.setattr(module, "MOVES", {"real/quality-50": DAILY["real/quality-50"]})
     model, spec = head(crops, tmp_path), MODELS["rich"].input
 
     def rows(item: Any) -> np.ndarray:
@@ -178,7 +178,7 @@ def test_a_score_for_each_family_is_that_of_it_alone_within_all(
     crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its direction is nearer to the one that it has alone than one for both families is."""
-    monkeypatch.setattr(module, "DAILY", {})
+    monkeypatch.setattr(module, "MOVES", {})
     alone = head(crops, tmp_path, families={"self_blend": 1}).logit.weight[0]
     both = head(crops, tmp_path, kinds=2).logit
     assert both.weight.shape == (2, len(alone))

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unmask.data.crops import Crops
-from unmask.data.scoring import DAILY, ScoringSet, reals_of, scoring_sets
+from unmask.data.scoring import MOVES, ScoringSet, reals_of, scoring_sets
 from unmask.errors import ConfigError
 from unmask.models.statistics import StatisticsNet
 from unmask.training.config import DataConfig, DiscriminantConfig
@@ -273,11 +273,11 @@ def movements(
     """Of every change, one at a time: the mean square of how far it moves a training real."""
 
     def seen(name: str) -> Rows:
-        changed = reals_of(crops, spec, "train", most=MOST, change=DAILY.get(name))
+        changed = reals_of(crops, spec, "train", most=MOST, change=MOVES.get(name))
         return measure.standard(measure.raw(changed))
 
     before = seen("real")
-    for name in DAILY:
+    for name in MOVES:
         say(f"statistics of {name}")
         apart = seen(name) - before
         yield (apart.T @ apart).astype(np.float64) / len(apart)
