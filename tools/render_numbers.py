@@ -302,6 +302,7 @@ MAKERS: dict[str, Callable[[], str]] = {
         summary_tables.did_not_help,
         trial_tables.larger_network,
         trial_tables.close_look,
+        trial_tables.strong_blur,
         trial_tables.blurred,
         trial_tables.training_size,
         trial_tables.expert_sources,

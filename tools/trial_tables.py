@@ -223,9 +223,19 @@ def larger_network() -> str:
     return _what_it_looks_at("larger_network", "frozen_network", (0.3,))
 
 
+def strong_blur() -> str:
+    """A head in closed form, by the blur that counts as variance."""
+    rows = [
+        [row["what"], *_known(row), *(f"{auc:.2f}" for auc in row["blurred_reals"].values())]
+        for row in trial("strong_blur")["rows"]
+    ]
+    widths = trial("strong_blur")["rows"][0]["blurred_reals"]
+    return table(["", *HEAD_COLUMNS[:4], *(f"blurred {width}" for width in widths)], rows)
+
+
 def blurred() -> str:
     """How many of blurred faces are flagged, by the sharpness that is left."""
-    splits = trial("blurred")["splits"]
+    splits = results("blurred")["results"]["splits"]
     rows = []
     for place, row in enumerate(splits["val"]["rows"]):
         low, high = row["sharpness"]
@@ -233,8 +243,8 @@ def blurred() -> str:
         for split in splits.values():
             found = split["rows"][place]
             cells += [
-                f"{found[f'{kind}flagged']} of {found[whole]}"
-                for kind, whole in (("", "reals"), ("fakes_", "fakes"))
+                f"{found[kind]['flagged']} of {found[kind]['pictures']}"
+                for kind in ("reals", "fakes")
             ]
         rows.append(cells)
     columns = [f"{kind} flagged, {split}" for split in ("validation", "test")

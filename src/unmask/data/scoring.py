@@ -113,9 +113,9 @@ MOVES: dict[str, Change] = {
     **DAILY,
     "real/blurred-more": lambda image, points, rng: gaussian_blur(image, image.shape[0] / 120),
 }
-"""`DAILY`, and a blur at which a finding hardly counts any more: what a head in closed form is to be
-moved little by. Without the latter a family's score may look for softness, which the blur of `DAILY`
-is too slight to show."""
+"""`DAILY`, and a blur at which findings hardly count: what is to move a head in closed form little.
+Without the latter a family's score may look for softness, which the blur of `DAILY` is too slight
+to show."""
 
 
 def scoring_sets(

@@ -16,7 +16,7 @@ MIN_SHARPNESS = 0.35
 sigma 1/120 of the crop's side 99 % are below. Of forgeries so blurred few are still found."""
 LEAST_SHARPNESS = 0.25
 """Down to it, no blurred real is flagged; with more blur, reals begin to be called fake
-(benchmarks/experiments/blurred.json)."""
+(benchmarks/results/blurred.json)."""
 MIN_LUMA = 65.0
 """Of the same faces one is below 65; with 30 % of their light, at which reals begin to be called
 fake, 86 % are. The least of the London Set's self-described groups: black 88 (26 people), west
