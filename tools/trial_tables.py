@@ -142,20 +142,23 @@ HEAD_COLUMNS = (
 def _known(row: Any) -> list[str]:
     """Mean AUC and share found, of families left out and of those trained on."""
     return [
-        text
+        _shown(row[part] and row[part][key], form)
         for part in ("left_out", "trained_on")
-        for text in (f"{row[part]['mean_auc']:.3f}", f"{row[part]['found']:.1%}")
+        for key, form in (("mean_auc", ".3f"), ("found", ".1%"))
     ]
 
 
-def _head_row(label: str, row: Any, blurred: float, quality_50: float) -> list[str]:
+def _shown(value: float | None, form: str) -> str:
+    """A dash for what was not measured."""
+    return "–" if value is None else format(value, form)
+
+
+def _head_row(label: str, row: Any, blurred: float | None, quality_50: float | None) -> list[str]:
     """Validation results of a head in closed form, or of a mean with one."""
     return [
         label,
         *_known(row),
-        f"{row['stylegan_unseen']:.2f}",
-        f"{blurred:.2f}",
-        f"{quality_50:.2f}",
+        *(_shown(value, ".2f") for value in (row["stylegan_unseen"], blurred, quality_50)),
     ]
 
 
@@ -202,19 +205,10 @@ def kinds() -> str:
 
 def patches() -> str:
     """The same, of what else a head with a score for each family may look at."""
-    rows = []
-    for row in trial("patches")["rows"]:
-        left, trained = row["left_out"], row["trained_on"]
-        shown = {
-            "{:.3f}": (left and left["mean_auc"], trained["mean_auc"]),
-            "{:.1%}": (left and left["found"], trained["found"]),
-            "{:.2f}": (row["stylegan_unseen"], row["blurred_reals"], row["quality_50_reals"]),
-        }
-        auc, found, rest = (
-            ["–" if value is None else form.format(value) for value in values]
-            for form, values in shown.items()
-        )
-        rows.append([row["what"], auc[0], found[0], auc[1], found[1], *rest])
+    rows = [
+        _head_row(row["what"], row, row["blurred_reals"], row["quality_50_reals"])
+        for row in trial("patches")["rows"]
+    ]
     return table(["", *HEAD_COLUMNS], rows)
 
 

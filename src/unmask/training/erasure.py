@@ -51,11 +51,14 @@ class Sources:
     """By what a linear score can tell groups of features apart.
 
     Attributes:
-        means: (G, D) of the groups, in the order of their names.
+        share: (N, G), how much each row counts in its group's mean, groups in the order of their
+            names.
+        means: (G, D) of the groups.
         solved: (D, G - 1), the directions from the first group's mean to the others', over the
             covariance within the groups.
     """
 
+    share: NDArray[np.float64]
     means: NDArray[np.float64]
     solved: NDArray[np.float64]
 
@@ -78,11 +81,12 @@ class Sources:
         names = sorted(set(groups))
         member = np.array([[group == name for name in names] for group in groups], np.float64)
         counted = member * times[:, None]
-        means = counted.T @ x / counted.sum(axis=0)[:, None]
+        share = counted / counted.sum(axis=0)
+        means = share.T @ x
         within = x - member @ means
         covariance = (within * times[:, None]).T @ within / times.sum()
         covariance += SHRINKAGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
-        return cls(means, np.linalg.solve(covariance, _apart(means)))
+        return cls(share, means, np.linalg.solve(covariance, _apart(means)))
 
     def erased(
         self, weight: NDArray[np.floating], shifts: NDArray[np.float64] | None = None
@@ -242,16 +246,12 @@ def alike(
         weight and bias instead of those.
     """
     sources = Sources.of(features, groups, counts)
-    names = np.unique(groups)
-    member = np.asarray(groups)[:, None] == names
-    share = member * np.asarray(counts)[:, None]
-    share /= share.sum(axis=0)
-    shifts = np.zeros(len(names)) + wanted
+    shifts = np.zeros(len(sources.means)) + wanted
     for _ in range(ROUNDS):
         after = sources.erased(weight, shifts)
         moved = bias + (weight - after) @ kept
         logits = mean_odds(torch.from_numpy(features @ after.T + moved)).numpy()
-        means = share.T @ logits - wanted
+        means = sources.share.T @ logits - wanted
         if np.ptp(means) < SAME or len(weight) == 1:
             break
         shifts -= means - means.mean()
