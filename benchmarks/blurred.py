@@ -15,7 +15,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from record import Record, arguments
@@ -23,17 +22,16 @@ from torch import nn
 
 from unmask.apps.cli.indices import pairs
 from unmask.data.crops import Crops, prepare_crops
-from unmask.data.dataset import bounded
 from unmask.data.items import read_items_with
-from unmask.data.scoring import laundered
-from unmask.faces.quality import sharpness
+from unmask.data.scoring import Change, ScoringSet, scored_picture
+from unmask.faces.quality import central_luma, sharpness
 from unmask.inference.settings import packaged_models
 from unmask.metrics.calibration import sigmoid
-from unmask.models.checkpoint import Card, load_checkpoint, predict
+from unmask.models.checkpoint import Card, load_checkpoint
 from unmask.models.efficientnet_lite import fold_norms
+from unmask.training.module import score_sets
 from unmask.transforms.perturb import gaussian_blur
-from unmask.transforms.preprocess import to_tensors, to_views
-from unmask.types import UInt8Image
+from unmask.transforms.preprocess import to_views
 
 WIDTHS: dict[str, tuple[int | None, ...]] = {
     "val": (None, 200, 150, 120, 100, 80, 60, 45),
@@ -45,15 +43,6 @@ FAKES = {"val": 600, "test": 250}
 BINS = (0, 0.15, 0.2, 0.25, 0.3, 0.35, 0.45, np.inf)
 MARGIN = 1.3
 """Of a crop around its face."""
-BATCH = 32
-"""Crops that are looked at together."""
-
-
-def face_sharpness(crop: UInt8Image) -> float:
-    """Of the face in the middle of an (S, S, 3) crop."""
-    edge = round(crop.shape[0] * (1 - 1 / MARGIN) / 2)
-    face = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[edge:-edge, edge:-edge]
-    return sharpness(np.ascontiguousarray(face))
 
 
 class Seen(NamedTuple):
@@ -75,22 +64,22 @@ def look(
     assert card.decision is not None
     sharp: list[float] = []
     logits = []
+    sources = [crops.items[index].source for index in chosen]
     for width in widths:
-        for start in range(0, len(chosen), BATCH):
-            pictures = [blurred(crops, index, width) for index in chosen[start : start + BATCH]]
-            views = [to_views(picture, card.input) for picture in pictures]
-            sharp += map(face_sharpness, pictures)
-            logits.append(predict(model, to_tensors(views, card.input), device="cpu")[0])
+        pictures = [scored_picture(crops, index, blur(width)) for index in chosen]
+        sharp += [sharpness(central_luma(one, one.shape[0] / MARGIN)) for one in pictures]
+        views = [to_views(picture, card.input) for picture in pictures]
+        item = ScoringSet("blurred", views, 0, sources, sources)
+        logits.append(score_sets(model, [item], card.input)["blurred"][0])
     flagged = sigmoid(np.concatenate(logits)) >= card.decision.flag
-    sources = [crops.items[index].source for index in chosen] * len(widths)
-    return Seen(np.array(sharp), flagged, np.array(sources))
+    return Seen(np.array(sharp), flagged, np.array(sources * len(widths)))
 
 
-def blurred(crops: Crops, index: int, width: int | None) -> UInt8Image:
-    """A crop as it is scored elsewhere, but for the blur."""
-    rng = np.random.default_rng([0, 7, index])
-    face, _ = bounded(crops.image(index), crops.landmarks[index], rng)
-    return laundered(face if width is None else gaussian_blur(face, face.shape[0] / width), rng)
+def blur(width: int | None) -> Change:
+    """By the crop's side over `width`; none for None."""
+    if width is None:
+        return lambda image, points, rng: image
+    return lambda image, points, rng: gaussian_blur(image, image.shape[0] / width)
 
 
 def of_split(model: nn.Module, card: Card, crops: Crops, split: str) -> dict[str, Any]:
@@ -134,7 +123,7 @@ def main() -> None:
     crops = prepare_crops(read_items_with(args.index, fakes), args.runs / "cache")
     model, card = load_checkpoint(packaged_models()["unmask-default"])
     fold_norms(model)  # as in a scan
-    splits = {split: of_split(model.eval(), card, crops, split) for split in WIDTHS}
+    splits = {split: of_split(model, card, crops, split) for split in WIDTHS}
     record.write(args.out, {"weights_sha256": card.weights_sha256, "splits": splits})
 
 

@@ -92,6 +92,14 @@ def laundered(image: UInt8Image, rng: Generator) -> UInt8Image:
 Change = Callable[[UInt8Image, FloatArray, Generator], UInt8Image]
 """(crop, its five landmarks, rng) -> what is scored instead of it."""
 
+
+def scored_picture(crops: Crops, index: int, change: Change, *, seed: int = 0) -> UInt8Image:
+    """What is scored of a crop: reduced where it is large, changed, and laundered."""
+    rng = np.random.default_rng([seed, 7, index])
+    face, points = bounded(crops.image(index), crops.landmarks[index], rng)
+    return laundered(change(face, points, rng), rng)
+
+
 CONTROLS: dict[str, Change] = {
     "real/re-encoded": lambda image, points, rng: jpeg(image, 70),
     "real/blurred": lambda image, points, rng: gaussian_blur(image, image.shape[0] / 200),
@@ -204,9 +212,7 @@ def _scoring_set(
     change: Change,
 ) -> ScoringSet:
     def made(index: int) -> Views:
-        rng = np.random.default_rng([seed, 7, index])
-        face, points = bounded(crops.image(index), crops.landmarks[index], rng)
-        return to_views(laundered(change(face, points, rng), rng), spec)
+        return to_views(scored_picture(crops, index, change, seed=seed), spec)
 
     items = [crops.items[index] for index in indices]
     views = MadeViews(indices, made)

@@ -37,7 +37,7 @@ def assess(image: UInt8Image, face_side: float) -> tuple[str, ...]:
         ShapeError: `image` is not uint8 RGB.
     """
     check_rgb(image, "image")
-    face = _central(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), face_side)
+    face = central_luma(image, face_side)
     sharp = sharpness(face)
     flags = {
         "too_small": face_side < MIN_FACE_SIDE,
@@ -85,8 +85,12 @@ def luma_level(face: NDArray[np.uint8]) -> float:
     return low + (high - low) * (place - below)
 
 
-def _central(grey: NDArray[np.uint8], face_side: float) -> NDArray[np.uint8]:
-    """The middle square of side 0.8 x `face_side`: mostly skin, eyes and mouth."""
+def central_luma(image: UInt8Image, face_side: float) -> NDArray[np.uint8]:
+    """Luma of the middle square of side 0.8 x `face_side`: mostly skin, eyes and mouth.
+
+    What quality is measured of; `image` and `face_side` as `assess` takes them.
+    """
+    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
     height, width = grey.shape
     half = max(1.0, 0.4 * face_side)
     rows = slice(max(0, round(height / 2 - half)), min(height, round(height / 2 + half)))
