@@ -15,7 +15,7 @@ MIN_SHARPNESS = 0.35
 """Of 1324 real faces (FFHQ, London Set, Congress) none is below 0.43; blurred by a Gaussian of
 sigma 1/120 of the crop's side 99 % are below. Of forgeries so blurred few are still found."""
 LEAST_SHARPNESS = 0.25
-"""Down to it, one blurred real in a hundred is flagged at most; with more blur, more are
+"""Down to it, no blurred real is flagged; with more blur, reals begin to be called fake
 (benchmarks/results/blurred.json)."""
 MIN_LUMA = 65.0
 """Of the same faces one is below 65; with 30 % of their light, at which reals begin to be called
