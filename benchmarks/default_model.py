@@ -40,7 +40,8 @@ from unmask.models.checkpoint import Card, load_checkpoint, read_card, write_car
 from unmask.models.efficientnet_lite import fold_norms
 from unmask.training.card import families_of
 from unmask.training.config import TrainConfig, load_config
-from unmask.training.fuse import Member, fuse, fuse_on
+from unmask.training.fuse import fuse, fuse_on
+from unmask.training.members import Member
 from unmask.training.module import Embeddings, Scores, embed_sets, reals_beside
 from unmask.training.run import train, train_on
 from unmask.transforms.perturb import gaussian_noise
@@ -53,8 +54,9 @@ PROBE = Path("configs/default_probe.yaml")
 SHARES = (0.5, 0.5)
 """Of the second run and of the head on frozen features."""
 EXPERT = Path("configs/default_expert.yaml")
-MARGIN = 0.5
-"""How much more than the mean of the two it has to see."""
+MARGIN = 2.0
+SLOPE = 2.0
+"""Of the expert, see `unmask.training.members.Member`."""
 LEFT_OUT = Path("configs/left_out")
 PACKAGED = ROOT / "src/unmask/weights"
 LEAST = 20
@@ -296,6 +298,7 @@ class Parts(NamedTuple):
             shares=SHARES,
             experts=[self.trained(EXPERT)],
             margins=[MARGIN],
+            slopes=[SLOPE],
             index=self.index,
             fakes=self.fakes,
         )
@@ -330,7 +333,7 @@ class Parts(NamedTuple):
         parts = [Member(*load_checkpoint(path), share=share)
                  for path, share in zip(members, SHARES, strict=True)]  # fmt: skip
         if expert is not None:
-            parts.append(Member(*load_checkpoint(expert), margin=MARGIN))
+            parts.append(Member(*load_checkpoint(expert), margin=MARGIN, slope=SLOPE))
         return fuse_on(config, parts, crops, out=out, command=command(), decide=False)
 
     def _of_fold(self, part: Path, fold: Path) -> TrainConfig:

@@ -24,7 +24,8 @@ from unmask.models.registry import MODELS
 from unmask.training.card import families_of
 from unmask.training.config import load_config
 from unmask.training.erasure import erase_sources
-from unmask.training.fuse import Member, fuse, fuse_on, on_one_scale
+from unmask.training.fuse import fuse, fuse_on
+from unmask.training.members import Member, on_one_scale
 from unmask.training.module import score_sets
 from unmask.training.run import train
 from unmask.transforms.preprocess import to_tensors, to_views
@@ -47,6 +48,7 @@ PARTS: dict[str, dict[str, Any]] = {
 }
 EXPERT = {**PARTS["part-rich"], "name": "part-expert"}
 EXPERT["data"] = {**EXPERT["data"], "families": {"blurrer": 1}}
+HELD_BACK = ("--margin", "0.5", "--slope", "1.5")
 WHOLE = {"name": "whole", "model": "ensemble", "data": {"families": FAMILIES}}
 
 
@@ -170,7 +172,7 @@ def expert(runs: Path, index: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def raised(runs: Path, index: Path, members: list[Path], expert: Path) -> Path:
-    return made(runs, index, "raised", members, "--expert", str(expert), "--margin", "0.5")
+    return made(runs, index, "raised", members, "--expert", str(expert), *HELD_BACK)
 
 
 def test_an_expert_is_heard_past_its_margin(
@@ -186,7 +188,7 @@ def test_an_expert_is_heard_past_its_margin(
     reals, mine = mean["real"][0], alone["real"][0]
     heard = 0
     for name, (logits, _) in found.items():
-        standard = (alone[name][0] - mine.mean()) / mine.std() - 0.5
+        standard = 1.5 * (alone[name][0] - mine.mean()) / mine.std() - 0.5
         more = standard * reals.std() + reals.mean()
         expected = np.maximum(mean[name][0], more)
         np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
@@ -199,11 +201,13 @@ def test_the_card_tells_of_the_expert(raised: Path, expert: Path) -> None:
     assert card.config["members"][2]["statistics_of"] == 1  # as the other rich one: kept once
     assert card.config["members"][2]["expert"]
     told = card.training["members"][2]
-    assert told["margin"] == 0.5
+    assert (told["margin"], told["slope"]) == (0.5, 1.5)
     assert "share" not in told
     assert told["weights_sha256"] == load_checkpoint(expert)[1].weights_sha256
     assert card.summary.endswith("rich, or an expert where it sees more: rich")
-    assert card.training["command"].endswith("--expert part-expert.safetensors --margin 0.5")
+    assert card.training["command"].endswith(
+        "--expert part-expert.safetensors --margin 0.5 --slope 1.5"
+    )
 
 
 def test_an_expert_raises_no_source_more_than_another(
@@ -223,7 +227,7 @@ def test_an_expert_raises_no_source_more_than_another(
     for erase in (False, True):
         optim = config.optim.model_copy(update={"erase_sources": erase})
         parts = [Member(*load_checkpoint(path)) for path in members]
-        parts.append(Member(*load_checkpoint(expert), margin=0.1))
+        parts.append(Member(*load_checkpoint(expert), margin=0.1, slope=2))
         for part in parts:
             erase_sources(part.network, reals, looks_at)
         path = fuse_on(
@@ -279,6 +283,7 @@ def test_what_cannot_be_fused_is_refused(
     refused(whole, members, "shares nan, 1 are not", shares=[float("nan"), 1.0])
     refused(whole, members, "margins 1 are not .* 0 experts", margins=[1.0])
     refused(whole, members[:1], "margins -1 are not", experts=members[1:], margins=[-1.0])
+    refused(whole, members[:1], "slopes 1, 2 are not", experts=members[1:], slopes=[1.0, 2.0])
     refused(whole, members[:1], "part-frequency, part-frequency", experts=members[:1])
     refused(runs / "part-rich.yaml", members, "unmask train")
     odd = written(tmp_path, {**WHOLE, "name": "odd", "start": "earlier.safetensors"})

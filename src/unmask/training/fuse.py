@@ -8,14 +8,13 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
 from unmask.data.crops import Crops
-from unmask.data.scoring import DAILY, scoring_sets
 from unmask.errors import ConfigError
 from unmask.models.checkpoint import Card, load_checkpoint, save_checkpoint
 from unmask.models.ensemble import NAME as ENSEMBLE
@@ -25,8 +24,8 @@ from unmask.models.statistics import StatisticsNet
 from unmask.training.card import command_of, facts, families_of, measured
 from unmask.training.config import TrainConfig, load_config, with_overrides
 from unmask.training.decision import fit_decision_on
-from unmask.training.erasure import check_sources, erase_sources, more_reals, raised_alike
 from unmask.training.feeds import scored_sets
+from unmask.training.members import Member, balanced, raise_alike
 from unmask.training.module import embed_sets, score_sets
 from unmask.training.network import as_stored
 from unmask.training.run import load_crops
@@ -35,23 +34,9 @@ from unmask.transforms.preprocess import InputSpec
 DATA = ("families", "forged", "beside", "sources")
 """What of a configuration's data says what is validated on."""
 MARGIN = 1.0
-"""How much more than the mean an expert has to see, in deviations of the validation reals."""
+SLOPE = 1.0
+"""Of an expert, see `Member`, where nothing else is said."""
 UNSPECIFIED = Card.model_fields["licence"].default
-
-
-class Member(NamedTuple):
-    """A network that was trained, its card, and its part.
-
-    Attributes:
-        share: what it counts in the mean, positive, beside the other shares.
-        margin: of an expert, which is no part of the mean: how much more than the mean it has to
-            see to be heard, in deviations of the validation reals.
-    """
-
-    network: nn.Module
-    card: Card
-    share: float = 1.0
-    margin: float | None = None
 
 
 def fuse(
@@ -62,6 +47,7 @@ def fuse(
     shares: Sequence[float] | None = None,
     experts: Sequence[Path] = (),
     margins: Sequence[float] | None = None,
+    slopes: Sequence[float] | None = None,
     index: Path | None = None,
     fakes: Mapping[str, Path] | None = None,
 ) -> Path:
@@ -75,8 +61,7 @@ def fuse(
             of them says where that is more than the members' mean.
         out: folder for `NAME.safetensors` and its card; face crops are kept in `cache` beside it.
         shares: what each member counts, alike without.
-        margins: how much more than the mean each expert has to see, see `Member`; without them
-            `MARGIN` each.
+        margins, slopes: of each expert, see `Member`; without them `MARGIN` and `SLOPE` each.
         index: instead of the configuration's.
         fakes: generator -> another index, of which its fakes are taken and nothing else.
 
@@ -103,17 +88,18 @@ def fuse(
     _check_different(cards)
     counted = _each("share", shares, len(members), default=1.0)
     ahead = _each("margin", margins, len(experts), default=MARGIN)
+    steep = _each("slope", slopes, len(experts), default=SLOPE)
     parts = [Member(*one, share=share) for one, share in zip(loaded, counted, strict=False)]
-    parts += [Member(*one, margin=margin)
-              for one, margin in zip(loaded[len(members):], ahead, strict=True)]  # fmt: skip
+    held_back = zip(loaded[len(members):], ahead, steep, strict=True)  # fmt: skip
+    parts += [Member(*one, margin=margin, slope=slope) for one, margin, slope in held_back]
     _check_licence(config, cards)
     common_input(cards)  # before faces are looked for
     command = command_of("fuse", config_path, fakes or {})
     command += "".join(f" --member {path.name}" for path in members)
     if shares:
         command += "".join(f" --share {share:g}" for share in counted)
-    for path, margin in zip(experts, ahead, strict=True):
-        command += f" --expert {path.name} --margin {margin:g}"
+    for path, margin, slope in zip(experts, ahead, steep, strict=True):
+        command += f" --expert {path.name} --margin {margin:g} --slope {slope:g}"
     crops = load_crops(config, out.parent / "cache", fakes or {})
     return fuse_on(config, parts, crops, out=out, command=command)
 
@@ -158,7 +144,7 @@ def fuse_on(
     alone = [score_sets(one.network, reals, spec.input)["real"][0] for one in members]
     _check_spread(cards, alone)
     if config.optim.erase_sources and architecture.members[-1].expert:
-        _raise_alike(members, balanced(alone, members), crops, spec.input, config)
+        raise_alike(members, balanced(alone, members), crops, spec.input, config)
         alone = [score_sets(one.network, reals, spec.input)["real"][0] for one in members]
     model = Ensemble(architecture, [one.network for one in members])
     model.weigh(*balanced(alone, members))
@@ -190,91 +176,6 @@ def fuse_on(
     path = out / f"{config.name}.safetensors"
     save_checkpoint(path, model, card, half=True)
     return path
-
-
-def _raise_alike(
-    members: Sequence[Member],
-    scale: tuple[list[float], float, list[float]],
-    crops: Crops,
-    spec: InputSpec,
-    config: TrainConfig,
-) -> None:
-    """Move the sources in the members' logits so that the experts raise none more than others.
-
-    Args:
-        members: experts last; those of the sum are changed.
-        scale: as `balanced` has it.
-
-    Raises:
-        ConfigError: too few reals of two sources, or a member of the sum without a linear logit.
-    """
-    sets = scoring_sets(crops, spec, "val", forged=False, controls=DAILY)
-    held = [item for item in sets if item.label == 0]
-    weights, bias, offsets = scale
-    summed = len(members) - len(offsets)
-    for one in members[:summed]:
-        check_sources(held, one.network)
-    said = []
-    for weight, one in zip(weights, members, strict=True):
-        scores = score_sets(one.network, held, spec)
-        said.append(weight * np.concatenate([scores[item.name][0] for item in held]))
-    raised = [mine + offset for mine, offset in zip(said[summed:], offsets, strict=True)]
-    together = bias + np.sum(said[:summed], axis=0)
-    sources = [source for item in held for source in item.sources]
-    shifts = raised_alike(together, np.max(raised, axis=0), sources)
-    more, trained_on = more_reals(crops, spec, config, sets)
-    whole = sum(one.share for one in members[:summed])
-    for weight, one in zip(weights, members[:summed], strict=False):
-        of_one = {name: shift * one.share / whole / weight for name, shift in shifts.items()}
-        erase_sources(one.network, held, spec, more, trained_on=trained_on, shifts=of_one)
-        as_stored(one.network)
-
-
-def balanced(
-    alone: Sequence[NDArray[np.float64]], members: Sequence[Member]
-) -> tuple[list[float], float, list[float]]:
-    """What `Ensemble.weigh` takes.
-
-    The mean's logits, see `on_one_scale`; those of an expert get the mean and deviation that the
-    mean's have, and fall short of it by the expert's margin.
-
-    Args:
-        alone: each member's logits of the validation reals, (N,).
-        members: experts last.
-    """
-    shares = [one.share for one in members if one.margin is None]
-    weights, bias = on_one_scale(alone[: len(shares)], shares)
-    together = bias + sum(w * mine for w, mine in zip(weights, alone, strict=False))
-    centre, spread = float(np.mean(together)), float(np.std(together))
-    offsets = []
-    for one, mine in zip(members, alone, strict=True):
-        if one.margin is not None:
-            weights.append(float(spread / np.std(mine)))
-            offsets.append(centre - one.margin * spread - weights[-1] * float(np.mean(mine)))
-    return weights, bias, offsets
-
-
-def on_one_scale(
-    logits: Sequence[NDArray[np.float64]], shares: Sequence[float]
-) -> tuple[list[float], float]:
-    """What each logit counts and what is added, so that all speak alike of the same reals.
-
-    Each member's logits get mean and deviation of the first member's before they are averaged.
-
-    Args:
-        logits: each member's of the validation reals, (N,); they differ.
-        shares: what each counts, positive.
-
-    >>> on_one_scale([np.array([-1.0, 1.0]), np.array([2.0, 6.0])], [1, 1])
-    ([0.5, 0.25], -1.0)
-    """
-    whole, spread = sum(shares), np.std(logits[0])
-    weights = [
-        float(share / whole * spread / np.std(mine))
-        for share, mine in zip(shares, logits, strict=True)
-    ]
-    away = sum(w * np.mean(mine) for w, mine in zip(weights, logits, strict=True))
-    return weights, float(np.mean(logits[0]) - away)
 
 
 def _check_spread(cards: Sequence[Card], logits: Sequence[NDArray[np.float64]]) -> None:
@@ -357,7 +258,7 @@ def _each(name: str, given: Sequence[float] | None, count: int, *, default: floa
     if not given:
         return [default] * count
     if len(given) != count or not all(0 < one < math.inf for one in given):
-        network = {"share": "member", "margin": "expert"}[name]
+        network = "member" if name == "share" else "expert"
         raise ConfigError(
             f"The {name}s {', '.join(f'{one:g}' for one in given)} are not one positive number "
             f"for each of {count} {network}s.",
@@ -403,7 +304,9 @@ def _summary(members: Sequence[Member]) -> str:
 
 def _told(member: Member) -> dict[str, Any]:
     card = member.card
-    part = {"share": member.share} if member.margin is None else {"margin": member.margin}
+    part = {"share": member.share}
+    if member.margin is not None:
+        part = {"margin": member.margin, "slope": member.slope}
     return {
         "name": card.name,
         "weights_sha256": card.weights_sha256,

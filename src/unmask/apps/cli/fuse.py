@@ -40,7 +40,15 @@ from unmask.errors import MissingExtraError
     "margins",
     type=float,
     multiple=True,
-    help="How much more each expert has to see, in deviations of the validation reals.  "
+    help="How far each expert's logit of an average real is to lie below the members' mean, in "
+    "deviations of the validation reals.  [default: 1]",
+)
+@click.option(
+    "--slope",
+    "slopes",
+    type=float,
+    multiple=True,
+    help="How many of the mean's deviations over the reals one of each expert's is to be worth.  "
     "[default: 1]",
 )
 @click.option(
@@ -65,6 +73,7 @@ def fuse(
     shares: tuple[float, ...],
     experts: tuple[str, ...],
     margins: tuple[float, ...],
+    slopes: tuple[float, ...],
     out: Path | None,
     index: Path | None,
     fakes: tuple[str, ...],
@@ -87,6 +96,7 @@ def fuse(
         shares=shares,
         experts=[locate_weights(expert) for expert in experts],
         margins=margins,
+        slopes=slopes,
         index=index,
         fakes={name: Path(path) for name, path in pairs("--fakes", fakes)},
     )
