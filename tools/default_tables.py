@@ -130,19 +130,44 @@ def longer() -> str:
     return table(head, rows)
 
 
+def packaged_card() -> Any:
+    """The card of the model that ships."""
+    return json.loads((ROOT / "src/unmask/weights/unmask-default.json").read_text("utf-8"))
+
+
 def expert_margin() -> str:
-    """Validation AUC by the margin that the expert has to pass."""
+    """Validation results by how steep the expert is, and by how much it is held back."""
     rows = []
-    for row in results("expert_margin")["results"]["margins"]:
+    for row in results("expert_margin")["results"]["held_back"]:
         parts = [row["expert"], row["left_out"], row["trained_on"]]
         shown = [
             text
             for one in parts
-            for text in (f"{one['auc']:.3f}", f"{100 * one['tpr_at_1pct_fpr']:.1f}%")
+            for text in (f"{one['auc']:.3f}", f"{one['flagged']:.1%}")
         ]
-        rows.append(["none" if row["margin"] is None else f"{row['margin']:g}", *shown])
+        none = row["slope"] is None
+        start = ["without it", ""] if none else [f"{row['slope']:g}", f"{row['margin']:g}"]
+        rows.append([*start, *shown])
     heads = ["StyleGAN", "left out", "trained on"]
-    return table(["margin", *(h for head in heads for h in (f"{head}, AUC", "found"))], rows)
+    columns = [h for head in heads for h in (f"{head}, AUC", "flagged")]
+    return table(["slope", "margin", *columns], rows)
+
+
+def other_sources() -> str:
+    """What an expert says of reals by source, where sources were not erased from it."""
+    found = results("expert_margin")["results"]["other_sources"]
+    rows = [
+        [
+            row["source"],
+            "yes" if row["seen"] else "no",
+            f"{row['n']}",
+            f"{row['mean']:.2f}",
+            f"{row['deviation']:.2f}",
+            f"{row['above']:.1%}",
+        ]
+        for row in found["rows"]
+    ]
+    return table(["reals of", "seen", "pictures", "mean", "deviation", "above"], rows)
 
 
 def expert_alone() -> str:
@@ -176,7 +201,7 @@ def candidates() -> str:
 
 def items() -> str:
     """How many pictures of each source are in each split, from the packaged model's card."""
-    card = json.loads((ROOT / "src/unmask/weights/unmask-default.json").read_text("utf-8"))
+    card = packaged_card()
     counts = {tuple(key.split("/")): n for key, n in card["training"]["items"].items()}
     splits = ("train", "val", "test")
     rows = [

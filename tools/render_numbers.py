@@ -288,6 +288,7 @@ MAKERS: dict[str, Callable[[], str]] = {
         trial_tables.shares,
         trial_tables.network_without_stylegan,
         default_tables.expert_margin,
+        default_tables.other_sources,
         default_tables.expert_alone,
         trial_tables.pretrained,
         trial_tables.erase_sources,
