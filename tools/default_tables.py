@@ -140,11 +140,7 @@ def expert_margin() -> str:
     rows = []
     for row in results("expert_margin")["results"]["held_back"]:
         parts = [row["expert"], row["left_out"], row["trained_on"]]
-        shown = [
-            text
-            for one in parts
-            for text in (f"{one['auc']:.3f}", f"{one['flagged']:.1%}")
-        ]
+        shown = [text for one in parts for text in (f"{one['auc']:.3f}", f"{one['flagged']:.1%}")]
         none = row["slope"] is None
         start = ["without it", ""] if none else [f"{row['slope']:g}", f"{row['margin']:g}"]
         rows.append([*start, *shown])
