@@ -17,7 +17,7 @@ from unmask.data.scoring import CONTROLS, MadeViews, laundered, scoring_sets
 from unmask.data.softness import equalise, soften
 from unmask.errors import ConfigError
 from unmask.synthesis.families import TRAINING_FAMILIES
-from unmask.transforms.perturb import LaunderingPolicy
+from unmask.transforms.laundering import LaunderingPolicy
 from unmask.transforms.preprocess import InputSpec, Views
 from unmask.transforms.spectrum import radial_power
 

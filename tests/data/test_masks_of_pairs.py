@@ -19,7 +19,7 @@ from unmask.data.dataset import PairSettings, TrainingPairs, laid_over
 from unmask.data.items import Item
 from unmask.errors import ConfigError, DatasetError
 from unmask.synthesis.families import TRAINING_FAMILIES
-from unmask.transforms.perturb import LaunderingPolicy
+from unmask.transforms.laundering import LaunderingPolicy
 from unmask.transforms.preprocess import InputSpec
 
 NOTHING = LaunderingPolicy(resize_p=0, blur_p=0, noise_p=0, jpeg_p=0, second_jpeg_p=0)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from unmask.errors import ConfigError, ShapeError
 from unmask.transforms import perturb
-from unmask.transforms.perturb import LaunderingPolicy
 from unmask.types import UInt8Image
 
 
@@ -95,59 +92,6 @@ def test_resize_takes_width_then_height(kernel: perturb.Kernel) -> None:
     assert perturb.resize(texture(), 50, 70, kernel).shape == (70, 50, 3)
 
 
-@settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10_000), strength=st.floats(0, 1))
-def test_one_chain_treats_pictures_alike(seed: int, strength: float) -> None:
-    chain = LaunderingPolicy(noise_p=0.8).draw(np.random.default_rng(seed), strength)
-    image, other = texture(), texture(seed=1)
-    first = chain(image)
-    chain(other)
-    np.testing.assert_array_equal(chain(image), first)
-    assert chain(other).shape == first.shape
-    np.testing.assert_array_equal(image, texture())  # left as it was
-
-
-def test_the_same_generator_draws_the_same_chain() -> None:
-    image = texture()
-    for seed in range(8):
-        one, two = (LaunderingPolicy().draw(np.random.default_rng(seed)) for _ in range(2))
-        np.testing.assert_array_equal(one(image), two(image))
-
-
-def test_strength_zero_is_a_light_jpeg_at_most() -> None:
-    image = texture()
-    policy = LaunderingPolicy(resize_p=1, blur_p=1, noise_p=1, second_jpeg_p=1)
-    lightest = perturb.jpeg(image, 90)
-    bound = float(np.mean((lightest - image.astype(float)) ** 2))
-    for seed in range(40):
-        changed = policy.draw(np.random.default_rng(seed), 0.0)(image)
-        assert changed.shape == image.shape
-        assert float(np.mean((changed - image.astype(float)) ** 2)) < 1.1 * bound
-
-
-def test_strength_scales_the_noise() -> None:
-    flat = np.full((64, 64, 3), 128, np.uint8)
-    policy = LaunderingPolicy(0, (1, 1), 0, (1, 1), 1e9, (8.0, 8.0), 0, (90, 100), 0)
-    spread = [policy.draw(np.random.default_rng(0), s)(flat).std() for s in (0.25, 1.0)]
-    assert spread[0] == pytest.approx(2.0, rel=0.1)
-    assert spread[1] == pytest.approx(8.0, rel=0.1)
-
-
-@pytest.mark.parametrize("quality", [(50, 80), (95, 100), (90, 90)])
-@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
-def test_the_quality_never_leaves_its_range(
-    quality: tuple[int, int], strength: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[int] = []
-    monkeypatch.setattr(perturb, "jpeg", lambda image, q, *rest: (seen.append(q), image)[1])
-    policy = LaunderingPolicy(jpeg_p=1, jpeg_quality=quality)
-    for seed in range(60):
-        policy.draw(np.random.default_rng(seed), strength)(texture(20, 20))
-    assert seen
-    assert quality[0] <= min(seen)
-    assert max(seen) <= quality[1]
-
-
 def test_what_cannot_work_is_refused() -> None:
     image = texture(20, 20)
     with pytest.raises(ConfigError, match=r"1\.\.100"):
@@ -167,20 +111,3 @@ def test_what_cannot_work_is_refused() -> None:
     for change in (lambda i: perturb.jpeg(i, 90), lambda i: perturb.gaussian_blur(i, 1.0)):
         with pytest.raises(ShapeError, match="uint8 RGB"):
             change(np.zeros((4, 4), np.uint8))
-
-
-@pytest.mark.parametrize(
-    ("chance", "low", "high"), [(0.0, 0, 12), (0.5, 170, 240), (1.0, 400, 400)]
-)
-def test_a_share_of_grids_begins_in_the_corner(
-    chance: float, low: int, high: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[tuple[int, int]] = []
-    monkeypatch.setattr(perturb, "jpeg", lambda image, q, s, phase: (seen.append(phase), image)[1])
-    policy = LaunderingPolicy(jpeg_p=1, second_jpeg_p=0, resize_p=0, noise_p=0, aligned_p=chance)
-    image = texture(20, 20)
-    for seed in range(400):
-        policy.draw(np.random.default_rng(seed))(image)
-    assert len(seen) == 400
-    assert low <= seen.count((0, 0)) <= high  # drawn anywhere, one of 64 is the corner, too
-    assert len(set(seen)) > (1 if chance < 1 else 0)

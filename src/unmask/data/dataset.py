@@ -19,7 +19,7 @@ from unmask.data.softness import equalise, soften
 from unmask.errors import ConfigError, DatasetError
 from unmask.synthesis.families import TRAINING_FAMILIES
 from unmask.synthesis.shape import dense_landmarks
-from unmask.transforms.perturb import LaunderingPolicy
+from unmask.transforms.laundering import LaunderingPolicy
 from unmask.transforms.preprocess import InputSpec, Views, mask_view, to_views
 from unmask.types import FloatArray, UInt8Image
 

@@ -15,6 +15,7 @@ from unmask.data.dataset import bounded
 from unmask.data.pairing import is_of
 from unmask.synthesis.families import TRAINING_FAMILIES, Family
 from unmask.synthesis.shape import dense_landmarks
+from unmask.transforms.codecs import video_still, webp
 from unmask.transforms.perturb import gaussian_blur, grid_shift, jpeg
 from unmask.transforms.preprocess import InputSpec, Views, to_views
 from unmask.transforms.scale import rescale
@@ -114,6 +115,8 @@ DAILY: dict[str, Change] = {
     "real/quality-95": lambda image, points, rng: jpeg(image, 95, phase=(3, 5)),
     "real/reduced": lambda image, points, rng: rescale(image, 0.6, "area"),
     "real/enlarged": lambda image, points, rng: rescale(image, 1.5, "bicubic"),
+    "real/video": lambda image, points, rng: video_still(image, "h264", 28),
+    "real/webp": lambda image, points, rng: webp(image, 60),
 }
 """`CONTROLS`, and more of what reals go through every day: what thresholds are fitted under."""
 

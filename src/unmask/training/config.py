@@ -34,6 +34,8 @@ class DataConfig(_Section):
     soften_real_p: Annotated[float, Field(ge=0, le=1)] = 0.2
     equalise_p: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Chance that one half of a pair gets the radial spectrum of the other."""
+    codec_p: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Chance that both halves of a pair are first coded as in a clip, or as WebP."""
     ramp_epochs: Annotated[int, Field(ge=0)] = 4
     """Epochs over which laundering comes in."""
     window: Annotated[int, Field(ge=64, le=512)] | None = None
@@ -162,7 +164,7 @@ class OptimConfig(_Section):
 PLACES: dict[str, Any] = {"data": {"index"}, "backbone_weights": True, "start": True}
 """What of a `TrainConfig` says where files lie, and nothing of a run."""
 STEPS_DATA = {
-    *("soften_real_p", "equalise_p", "ramp_epochs", "window", "random_grid", "own"),
+    *("soften_real_p", "equalise_p", "codec_p", "ramp_epochs", "window", "random_grid", "own"),
     *("repeats", "draws", "workers"),
 }
 """What of its data only training by steps goes by."""

@@ -18,6 +18,7 @@ from unmask.training.config import TrainConfig
 from unmask.training.module import Scores, score_sets
 from unmask.training.network import as_stored, with_window
 from unmask.training.statistics import fixed_scorer, training_statistics
+from unmask.transforms.laundering import LaunderingPolicy
 from unmask.transforms.preprocess import InputSpec
 
 
@@ -62,6 +63,7 @@ def feeds(
         beside=config.data.beside,
         soften_real_p=config.data.soften_real_p,
         equalise_p=config.data.equalise_p,
+        laundering=LaunderingPolicy(codec_p=config.data.codec_p),
         ramp_epochs=config.data.ramp_epochs,
         forged=config.data.forged,
         random_grid=config.data.random_grid,

@@ -28,7 +28,7 @@ from unmask.faces import cut
 from unmask.media import Failure
 from unmask.synthesis.blend import Mask
 from unmask.synthesis.families import Subject, forge
-from unmask.transforms.perturb import LaunderingPolicy
+from unmask.transforms.laundering import LaunderingPolicy
 from unmask.types import UInt8Image
 
 Chain = Callable[[UInt8Image], UInt8Image]
