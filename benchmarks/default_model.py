@@ -50,9 +50,12 @@ DEFAULT = Path("configs/default.yaml")
 FIRST = Path("configs/default_first.yaml")
 SECOND = Path("configs/default_second.yaml")
 """The run that goes on from the first."""
+THIRD = Path("configs/default_third.yaml")
+"""And the one that goes on from that."""
+EARLIER = {SECOND: FIRST, THIRD: SECOND}
 PROBE = Path("configs/default_probe.yaml")
 SHARES = (0.5, 0.5)
-"""Of the second run and of the head on frozen features."""
+"""Of the third run and of the head on frozen features."""
 EXPERT = Path("configs/default_expert.yaml")
 MARGIN = 2.0
 SLOPE = 2.0
@@ -275,7 +278,7 @@ class Parts(NamedTuple):
         out = self.runs / config.stem
         if (found := kept(out, load_config(config))) is not None:
             return found
-        start = self.trained(FIRST) if config == SECOND else None
+        start = self.trained(EARLIER[config]) if config in EARLIER else None
         return train(
             config,
             out=out,
@@ -293,7 +296,7 @@ class Parts(NamedTuple):
             return found
         return fuse(
             DEFAULT,
-            [self.trained(SECOND), self.trained(PROBE)],
+            [self.trained(THIRD), self.trained(PROBE)],
             out=out,
             shares=SHARES,
             experts=[self.trained(EXPERT)],
@@ -306,7 +309,7 @@ class Parts(NamedTuple):
     def without_expert(self, crops: Crops) -> Path:
         """The members of the default model alone."""
         config = load_config(DEFAULT).model_copy(update={"name": "without-expert"})
-        return self._fused(config, [self.trained(SECOND), self.trained(PROBE)], None, crops)
+        return self._fused(config, [self.trained(THIRD), self.trained(PROBE)], None, crops)
 
     def head_without(self, fold: Path, crops: Crops) -> Path:
         """A head on frozen features that never saw the families that a fold lacks."""

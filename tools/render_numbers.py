@@ -304,6 +304,8 @@ MAKERS: dict[str, Callable[[], str]] = {
         trial_tables.larger_network,
         trial_tables.close_look,
         trial_tables.strong_blur,
+        trial_tables.codecs,
+        trial_tables.changed_reals,
         trial_tables.blurred,
         trial_tables.training_size,
         trial_tables.expert_sources,

@@ -227,6 +227,28 @@ def strong_blur() -> str:
     return table(["", *HEAD_COLUMNS[:4], *(f"blurred {width}" for width in widths)], rows)
 
 
+def codecs() -> str:
+    """A head in closed form, by the codecs that count as variance."""
+    rows = [
+        [row["what"], *_known(row), f"{row['flagged']:.1%}",
+         *(f"{auc:.2f}" for auc in row["changed_reals"].values())]
+        for row in trial("codecs")["rows"]
+    ]  # fmt: skip
+    coded = trial("codecs")["rows"][0]["changed_reals"]
+    return table(["", *HEAD_COLUMNS[:4], "flagged", *coded], rows)
+
+
+def changed_reals() -> str:
+    """How many reals are flagged after every perturbation, by its level."""
+    rows: dict[str, list[str]] = {}
+    for row in results("changed_reals")["results"]["splits"]["test"]["rows"]:
+        cells = rows.setdefault(f"`{row['perturbation']}`", [])
+        cells.append(f"{row['flagged']} of {row['fit']}" if row["fit"] else "none fit")
+    width = len(next(iter(rows.values())))
+    columns = [f"level {level + 1}" for level in range(width)]
+    return table(["", *columns], [[name, *cells] for name, cells in rows.items()])
+
+
 def blurred() -> str:
     """How many of blurred faces are flagged, by the sharpness that is left."""
     splits = results("blurred")["results"]["splits"]

@@ -248,7 +248,7 @@ def test_the_grid_is_random_or_begins_with_the_window(
         phases.append(phase)
         return image
 
-    monkeypatch.setattr("unmask.transforms.perturb.jpeg", seen)
+    monkeypatch.setattr("unmask.transforms.laundering.jpeg", seen)
     policy = LaunderingPolicy(resize_p=0, blur_p=0, noise_p=0, jpeg_p=1, second_jpeg_p=0)
     chosen = settings(families={"gan": 1.0}, laundering=policy, random_grid=random_grid)
     pairs = TrainingPairs(crops, SPEC, chosen, seed=0)

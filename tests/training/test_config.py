@@ -30,13 +30,18 @@ def test_every_shipped_configuration_loads(path: Path) -> None:
 
 def test_the_defaults_parts_are_trained_on_the_same() -> None:
     folder = Path(__file__).parents[2] / "configs"
-    names = ("default_first", "default_second", "default_probe", "default_expert", "default")
-    first, second, probe, expert, whole = (load_config(folder / f"{name}.yaml") for name in names)
-    same = {"window": second.data.window, "repeats": second.data.repeats}
-    assert first.data.model_copy(update=same) == second.data
-    assert (first.model, first.seed) == (second.model, second.seed)
+    names = ("default_first", "default_second", "default_third")
+    names += ("default_probe", "default_expert", "default")
+    first, second, third, probe, expert, whole = (
+        load_config(folder / f"{name}.yaml") for name in names
+    )
+    for earlier, later in ((first, second), (second, third)):
+        changed = {name: getattr(later.data, name) for name in ("window", "repeats", "codec_p")}
+        assert earlier.data.model_copy(update=changed) == later.data
+        assert (earlier.model, earlier.seed) == (later.model, later.seed)
     for_heads = {"native_size", "native_limit"}
-    no_part = {"window", "repeats", "soften_real_p", "ramp_epochs"}  # in a head in closed form
+    no_part = {"window", "repeats", "soften_real_p", "codec_p", "ramp_epochs"}
+    # in a head in closed form
     of_probe, of_second = (
         part.data.model_dump(exclude=for_heads | no_part) for part in (probe, second)
     )
@@ -53,23 +58,25 @@ def test_the_defaults_parts_are_trained_on_the_same() -> None:
     looks_at = sized(model_spec(probe.model), probe).input
     assert looks_at.native_size == model_spec(second.model).input.native_size
     assert looks_at.native_limit == model_spec(second.model).input.native_limit
-    licences = {part.licence for part in (first, second, expert)}
+    licences = {part.licence for part in (first, second, third, expert)}
     assert licences == {whole.licence}  # that of the strictest part
-    for part in (first, second, probe):
+    for part in (first, second, third, probe):
         assert part.data.families.items() <= whole.data.families.items()
         assert part.data.beside == whole.data.beside
         assert part.data.forged == whole.data.forged
 
 
 def test_left_out_configurations_differ_from_the_default_in_families_alone() -> None:
-    default = load_config(Path(__file__).parents[2] / "configs/default_first.yaml")
+    folder = Path(__file__).parents[2] / "configs"
+    default, last = (load_config(folder / f"default_{run}.yaml") for run in ("first", "third"))
     left_out = [path for path in CONFIGS if path.parent.name == "left_out"]
     lacking: list[str] = []
     for path in left_out:
         config = load_config(path)
         assert config.data.families.items() <= default.data.families.items()
         lacking += set(default.data.families) - set(config.data.families)
-        same = {"families": default.data.families}
+        assert config.data.codec_p == last.data.codec_p  # in the one run that they have
+        same = {"families": default.data.families, "codec_p": default.data.codec_p}
         assert config.data.model_copy(update=same) == default.data
         assert config.optim == default.optim
         assert (config.model, config.seed) == (default.model, default.seed)
