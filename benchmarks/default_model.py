@@ -36,7 +36,7 @@ from unmask.inference.calibration import distances_from
 from unmask.metrics.bootstrap import bootstrap_interval, wilson
 from unmask.metrics.calibration import brier, expected_calibration_error, sigmoid
 from unmask.metrics.ranking import auc, equal_error_rate, tpr_at_fpr
-from unmask.models.checkpoint import Card, load_checkpoint, read_card, write_card
+from unmask.models.checkpoint import Card, Decision, load_checkpoint, read_card, write_card
 from unmask.models.efficientnet_lite import fold_norms
 from unmask.training.card import families_of
 from unmask.training.config import TrainConfig, load_config
@@ -101,6 +101,17 @@ def share_flagged(logits: np.ndarray, flag: float) -> dict[str, Any]:
     alarms = int((sigmoid(logits) >= flag).sum())
     return {"flagged": alarms, "n": len(logits), "fpr": alarms / len(logits),
             "ci95": wilson(alarms, len(logits))}  # fmt: skip
+
+
+def verdicts(scores: Scores, families: Sequence[str], decision: Decision) -> dict[str, Any]:
+    """Share of each set by what its scores alone say: reals, also changed ones, and fakes."""
+    found = {}
+    for name in ("real", *DAILY, *families):
+        said = sigmoid(scores[name][0])
+        flagged, cleared = (said >= decision.flag).mean(), (said < decision.clear).mean()
+        found[name] = {"likely_manipulated": float(flagged), "no_evidence_found": float(cleared),
+                       "inconclusive": float(1 - flagged - cleared)}  # fmt: skip
+    return found
 
 
 def alarms(scores: Scores, flag: float) -> dict[str, Any]:
@@ -235,6 +246,7 @@ def measured(
             for name in families
         },
         "left_out_family": unseen,
+        "verdicts": verdicts(scores, families, card.decision),
         "reals_flagged": alarms(scores, flag),
         "reals_flagged_by_group": groups(scores, flag, sides, people),
         "source_against_source_auc": source_control(scores),

@@ -105,6 +105,19 @@ def unfamiliar(split: str = "test") -> str:
     return table(["faces", "unfamiliar"], rows)
 
 
+def verdicts(split: str = "test") -> str:
+    """Share of faces by verdict, as their scores alone have it."""
+    found = results(DEFAULT)["results"]["splits"][split]["verdicts"]
+    rows = []
+    for name, shares in found.items():
+        _, _, change = name.partition("/")
+        real = f"reals, {change or 'as they are'}"
+        cells = [f"{100 * share:.1f}%" for share in shares.values()]
+        rows.append([real if name.startswith("real") else f"`{name}`", *cells])
+    columns = [f"`{verdict}`" for verdict in next(iter(found.values()))]
+    return table(["faces", *columns], rows)
+
+
 def change_control() -> str:
     """Changed reals against the same as they are, test split."""
     found = results("default_model")["results"]["splits"]["test"]["change_against_none_auc"]

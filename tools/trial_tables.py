@@ -138,6 +138,17 @@ HEAD_COLUMNS = (
     "reals at quality 50",
 )
 
+CODED = {
+    "network": {"against_as_they_are_auc": ".2f", "families_both_changed_mean_auc": ".3f"},
+    "model": {
+        "against_as_they_are_auc": ".2f",
+        "flagged_reals": ".1%",
+        "families_both_changed_mean_auc": ".3f",
+        "flagged_fakes": ".1%",
+    },
+}
+"""What is shown of coded faces, and how."""
+
 
 def _known(row: Any) -> list[str]:
     """Mean AUC and share found, of families left out and of those trained on."""
@@ -236,6 +247,25 @@ def codecs() -> str:
     ]  # fmt: skip
     coded = trial("codecs")["rows"][0]["changed_reals"]
     return table(["", *HEAD_COLUMNS[:4], "flagged", *coded], rows)
+
+
+def coded() -> str:
+    """Coded reals and fakes, before and after pairs were coded in training."""
+    whole = trial("codecs")["before_and_after"]
+    names = [row["change"] for row in whole["network"]["before"]]
+    rows = []
+    for place, name in enumerate(names):
+        cells = [name]
+        for part, keys in CODED.items():
+            then, now = (whole[part][when][place] for when in ("before", "after"))
+            for key, form in keys.items():
+                known = then.get(key) is not None
+                cells.append(f"{then[key]:{form}} → {now[key]:{form}}" if known else "")
+        rows.append(cells)
+    reals, fakes = "coded reals", "fakes, both coded"
+    return table(
+        ["", f"network: {reals}", fakes, f"model: {reals}", "flagged", fakes, "flagged"], rows
+    )
 
 
 def changed_reals() -> str:

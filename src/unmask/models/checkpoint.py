@@ -24,8 +24,12 @@ from unmask.models.registry import model_spec
 from unmask.transforms.preprocess import InputSpec
 
 FORMAT = "unmask.checkpoint/1"
-CLEAR_P = 0.5
-"""Calibrated P(fake) at equal priors below which nothing speaks for a fake: likelihood ratio 1."""
+CLEAR_P = 1 / 3
+"""Calibrated P(fake) at equal priors below which a score is no evidence: likelihood ratio 1/2.
+
+A ratio between 1/2 and 2 supports neither side (the scale of the ENFSI Guideline for Evaluative
+Reporting in Forensic Science, 2015, begins at 2).
+"""
 
 
 class FeatureDomain(BaseModel):
