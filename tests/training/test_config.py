@@ -47,7 +47,9 @@ def test_the_defaults_parts_are_trained_on_the_same() -> None:
     )
     assert of_probe == of_second
     assert probe.optim.discriminant is not None
-    assert expert.optim == probe.optim
+    assert expert.optim.discriminant is not None
+    as_they_are = expert.optim.discriminant.model_copy(update={"under": {}})
+    assert expert.optim.model_copy(update={"discriminant": as_they_are}) == probe.optim
     own = {"families": probe.data.families}
     assert expert.data.model_copy(update=own) == probe.data
     scores = {"kinds": len(probe.data.families)}  # one for each family; the expert has but one

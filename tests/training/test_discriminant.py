@@ -15,7 +15,7 @@ from scipy.stats import multivariate_normal
 from unmask.apps.cli import app
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.items import read_items
-from unmask.data.scoring import DAILY, reals_of, scoring_sets
+from unmask.data.scoring import DAILY, fakes_of, reals_of, scoring_sets
 from unmask.errors import ConfigError
 from unmask.inference.detector import Detector
 from unmask.models.checkpoint import load_checkpoint
@@ -35,6 +35,7 @@ from unmask.transforms.preprocess import to_tensors
 
 from .test_run import config
 
+AS_IT_IS = DiscriminantConfig()
 CONTENT: dict[str, Any] = {
     "name": "tiny-linear",
     "model": "rich",
@@ -130,15 +131,19 @@ def test_changed_reals_are_the_same_ones(crops: Crops) -> None:
     assert ((apart > 0) & (apart < 20)).all()
 
 
-def head(crops: Crops, tmp_path: Path, kinds: int = 1, **data: Any) -> StatisticsNet:
+def head(
+    crops: Crops,
+    tmp_path: Path,
+    kinds: int = 1,
+    settings: DiscriminantConfig = AS_IT_IS,
+    **data: Any,
+) -> StatisticsNet:
     spec = MODELS["rich"]
     torch.manual_seed(0)
     model = spec.create(config=RichConfig(fused=None, kinds=kinds)).eval()
     assert isinstance(model, StatisticsNet)
     given = DataConfig.model_validate({**CONTENT["data"], **data})
-    fit_discriminant(
-        model, crops, spec.input, given, DiscriminantConfig(), cache=tmp_path, say=lambda _: None
-    )
+    fit_discriminant(model, crops, spec.input, given, settings, cache=tmp_path, say=lambda _: None)
     return model
 
 
@@ -172,6 +177,81 @@ def test_a_head_is_what_the_statistics_of_the_pictures_say(
     found = model.logit.weight.detach().numpy()[0]
     np.testing.assert_allclose(found, weight, rtol=1e-3, atol=1e-4 * np.abs(weight).max())
     assert float(model.logit.bias.detach()) == pytest.approx(bias, rel=1e-3)
+
+
+def test_a_head_under_changes_is_what_the_statistics_of_both_classes_then_say(
+    crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand, of all training pictures: the means under a change count a quarter of the others."""
+    blur = DAILY["real/blurred"]
+    monkeypatch.setattr(module, "MOVES", {"real/blurred": blur})
+    settings = DiscriminantConfig(changes=0, under={"blurred": 0.25})
+    model, spec = head(crops, tmp_path, settings=settings), MODELS["rich"].input
+
+    def rows(item: Any) -> np.ndarray:
+        with torch.no_grad():
+            found = model.statistics(to_tensors(item.views[:], spec)["native"])
+            return model.standard(found).numpy()
+
+    def mixed(plain: np.ndarray, blurred: np.ndarray) -> np.ndarray:
+        return (np.cov(plain.T, bias=True) + 0.25 * np.cov(blurred.T, bias=True)) / 1.25
+
+    reals = [rows(reals_of(crops, spec, "train", most=500, change=c)) for c in (None, blur)]
+    pairs = []
+    for name, weight in CONTENT["data"]["families"].items():
+        given: dict[str, Any] = {"most": 500, "forged": True}
+        fakes = [
+            rows(fakes_of(crops, spec, "train", name, change=c, **given)) for c in (None, blur)
+        ]
+        ways = [fake.mean(0) - real.mean(0) for fake, real in zip(fakes, reals, strict=True)]
+        middle = reals[0].mean(0).astype(np.float64)
+        pairs.append(
+            (
+                weight,
+                Moments(middle + (ways[0] + 0.25 * ways[1]) / 1.25, mixed(*fakes)),
+                Moments(middle, mixed(*reals)),
+            )
+        )
+    weight, bias = discriminant(pairs, [], ridge=settings.ridge, changes=0)
+    found = model.logit.weight.detach().numpy()[0]
+    np.testing.assert_allclose(found, weight, rtol=1e-3, atol=1e-4 * np.abs(weight).max())
+    assert float(model.logit.bias.detach()) == pytest.approx(bias, rel=1e-3)
+    plain = head(crops, tmp_path, settings=DiscriminantConfig(changes=0))
+    assert not torch.allclose(plain.logit.weight, model.logit.weight, rtol=0.01)
+
+
+def test_fakes_are_those_of_the_reals_that_are_drawn(crops: Crops) -> None:
+    spec = MODELS["rich"].input
+    people = iter([i.identity for i in crops.items if i.split == "train" and not i.label])
+    owned = [replace(i, identity=next(people)) if i.label else i for i in crops.items]
+    paired = replace(crops, items=owned)
+    reals = reals_of(paired, spec, "train", most=4)
+    for family in ("self_blend", "blurrer"):  # made here; of the index
+        plain, changed = (
+            fakes_of(paired, spec, "train", family, most=4, change=change)
+            for change in (None, DAILY["real/quality-50"])
+        )
+        assert plain.label == 1
+        assert len(plain.identities) > 0
+        assert set(plain.identities) <= set(reals.identities)
+        assert changed.identities == plain.identities
+        assert (plain.views[0]["native"] != changed.views[0]["native"]).any()
+
+
+def test_fakes_of_no_real_are_drawn(crops: Crops) -> None:
+    found = fakes_of(crops, MODELS["rich"].input, "train", "blurrer", most=2)
+    everyone = [i.identity for i in crops.items if i.generator == "blurrer" and i.split == "train"]
+    assert len(set(found.identities)) == 2
+    assert set(found.identities) < set(everyone)
+
+
+def test_an_unknown_change_is_refused(index: Path, tmp_path: Path) -> None:
+    content = {**CONTENT, "optim": {"discriminant": {"under": {"turned": 1}}}}
+    words = ["train", str(config(tmp_path, content)), "--index", str(index)]
+    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "turned")])
+    assert done.exit_code == 2
+    assert "there is no change turned" in done.stderr
+    assert "quality-50" in done.stderr
 
 
 def test_strong_blur_moves_a_head_less_for_counting(
@@ -233,7 +313,9 @@ def test_a_family_without_fakes_is_refused(crops: Crops, tmp_path: Path) -> None
 
 
 def test_there_is_one_score_for_each_family_or_one(index: Path, tmp_path: Path) -> None:
-    check_head(MODELS["rich"].create(config=RichConfig(fused=None, kinds=2)), 2)
+    check_head(
+        MODELS["rich"].create(config=RichConfig(fused=None, kinds=2)), 2, DiscriminantConfig()
+    )
     three = {**CONTENT, "model_options": {"fused": None, "kinds": 3}}
     words = ["train", str(config(tmp_path, three)), "--index", str(index)]
     done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "three")])
@@ -246,7 +328,7 @@ def test_there_is_one_score_for_each_family_or_one(index: Path, tmp_path: Path) 
 def test_only_a_linear_head_can_be_had(index: Path, runs: Path, tmp_path: Path) -> None:
     for name in ("airl_small_frequency", "rich"):
         with pytest.raises(ConfigError, match=r"optim\.discriminant: only a linear head"):
-            check_head(MODELS[name].create(), 1)
+            check_head(MODELS[name].create(), 1, DiscriminantConfig())
     wide = {**CONTENT, "name": "wide", "model_options": {"fused": 8}}
     words = ["train", str(config(tmp_path, wide)), "--index", str(index)]
     done = CliRunner().invoke(app, [*words, "--out", str(runs / "wide")])
@@ -273,7 +355,7 @@ def test_the_command_makes_weights_that_scan(
     first, card = load_checkpoint(weights)
     told = card.training["configuration"]
     assert told["optim"] == {
-        "discriminant": {"ridge": 0.3, "changes": 0.0},
+        "discriminant": {"ridge": 0.3, "changes": 0.0, "under": {}},
         "erase_sources": False,
     }
     assert "families" in told["data"]

@@ -12,7 +12,7 @@ from numpy.random import Generator
 
 from unmask.data.crops import Crops
 from unmask.data.dataset import bounded
-from unmask.data.pairing import is_of
+from unmask.data.pairing import is_of, own_fakes
 from unmask.synthesis.families import TRAINING_FAMILIES, Family
 from unmask.synthesis.shape import dense_landmarks
 from unmask.transforms.codecs import video_still, webp
@@ -181,6 +181,53 @@ def reals_of(
     They are as they are, or after a change: the same ones, in the same order. Of all sources, or of
     those that are named.
     """
+    reals = _drawn(crops, split, most, seed, sources)
+    return _scoring_set("real", crops, reals, 0, spec, seed, change or _unchanged)
+
+
+def fakes_of(
+    crops: Crops,
+    spec: InputSpec,
+    split: str,
+    family: str,
+    *,
+    most: int,
+    forged: bool = True,
+    seed: int = 0,
+    change: Change | None = None,
+) -> ScoringSet:
+    """Fakes of one family and split, laundered: those that were made from what `reals_of` draws.
+
+    Of a family whose fakes were made from no real of the index, `most` are drawn.
+
+    Args:
+        family: of `TRAINING_FAMILIES` where they are forged here, or of fakes in the index.
+        most: reals of each source. forged: from the reals, here.
+        change: what is done to the fakes, as to the reals.
+    """
+    reals, after = _drawn(crops, split, most, seed), change or _unchanged
+    if forged and family in TRAINING_FAMILIES:
+        forge = _faking(TRAINING_FAMILIES[family])
+
+        def both(image: UInt8Image, points: FloatArray, rng: Generator) -> UInt8Image:
+            return after(forge(image, points, rng), points, rng)
+
+        return _scoring_set(family, crops, reals, 1, spec, seed, both)
+    fakes = crops.where(
+        lambda item: item.split == split and item.label == 1 and is_of(item.generator, family)
+    )
+    own = own_fakes(crops.items, reals, fakes)
+    chosen = [own[real][0] for real in reals if real in own]
+    if not chosen:
+        rng = np.random.default_rng([seed, 13])
+        chosen = sorted(rng.choice(fakes, min(most, len(fakes)), replace=False).tolist())
+    return _scoring_set(family, crops, chosen, 1, spec, seed, after)
+
+
+def _drawn(
+    crops: Crops, split: str, most: int, seed: int, sources: Collection[str] | None = None
+) -> list[int]:
+    """Places of reals, of each source no more than `most`."""
     by_source: dict[str, list[int]] = {}
     for index in crops.where(
         lambda item: (
@@ -193,8 +240,7 @@ def reals_of(
         rng.choice(found, min(most, len(found)), replace=False)
         for _, found in sorted(by_source.items())
     ]
-    indices = sorted(int(i) for drawn in chosen for i in drawn)
-    return _scoring_set("real", crops, indices, 0, spec, seed, change or _unchanged)
+    return sorted(int(i) for drawn in chosen for i in drawn)
 
 
 def _unchanged(image: UInt8Image, points: FloatArray, rng: Generator) -> UInt8Image:

@@ -124,7 +124,7 @@ def _check_network(config: TrainConfig) -> None:
             f"{field}: cannot be had for {config.model}. {error.message}", error.hint
         ) from error
     if config.optim.discriminant is not None:
-        check_head(model, len(config.data.families))
+        check_head(model, len(config.data.families), config.optim.discriminant)
     for contract in (with_window(spec.input, config.data.window), spec.input):
         rgb, native = _zeros(contract)
         try:

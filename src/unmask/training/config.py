@@ -71,6 +71,9 @@ class DiscriminantConfig(_Section):
     changes: Annotated[float, Field(ge=0)] = 0.05
     """How much the movement of a real under each everyday change counts, as variance within its
     class."""
+    under: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """Of these changes (`video`, `reduced`, ...) those that both classes are also seen under, and
+    how much each counts where pictures as they are count 1."""
 
 
 class OptimConfig(_Section):

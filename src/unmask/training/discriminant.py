@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unmask.data.crops import Crops
-from unmask.data.scoring import MOVES, ScoringSet, reals_of, scoring_sets
+from unmask.data.scoring import MOVES, Change, ScoringSet, fakes_of, reals_of, scoring_sets
 from unmask.errors import ConfigError
 from unmask.models.statistics import StatisticsNet
 from unmask.training.config import DataConfig, DiscriminantConfig
@@ -36,6 +37,8 @@ from unmask.transforms.preprocess import InputSpec
 
 MOST = 300
 """Training reals of a source that are looked at under every change."""
+UNDER = 500
+"""The same, where the fakes made from them are looked at under the same changes."""
 
 Rows = NDArray[np.float32]
 
@@ -140,16 +143,17 @@ def _within(
     return kinds, within
 
 
-def check_head(model: nn.Module, families: int) -> None:
+def check_head(model: nn.Module, families: int, settings: DiscriminantConfig) -> None:
     """Whether the head of a network can be had in closed form.
 
     Args:
         model: the network.
         families: how many are trained on.
+        settings: how.
 
     Raises:
         ConfigError: it has something to learn before its logit, or more than one score, and not
-            one for each family.
+            one for each family; or a change that both classes are to be seen under is unknown.
     """
     if not isinstance(model, StatisticsNet) or model.config.fused is not None:
         raise ConfigError(
@@ -161,6 +165,12 @@ def check_head(model: nn.Module, families: int) -> None:
             f"optim.discriminant: {kinds} kinds of fakes, and {families} families to train on.",
             f"Set model_options: {{kinds: {families}}} for a score of each, or leave it out for "
             "one of all.",
+        )
+    known = [name.removeprefix("real/") for name in MOVES]
+    if unknown := sorted(set(settings.under) - set(known)):
+        raise ConfigError(
+            f"optim.discriminant.under: there is no change {', '.join(unknown)}.",
+            f"These are known: {', '.join(known)}.",
         )
 
 
@@ -211,11 +221,13 @@ def fit_discriminant(
                 "Make them with `unmask synthesize`, give --fakes, or leave the family out.",
             )
 
+    under = Under(measure, crops, spec, data, settings.under)
+
     def pairs() -> Iterator[tuple[float, Moments, Moments]]:
         for name, weight in data.families.items():
             say(f"statistics of {name}")
             fakes = Moments.of(measure.standard(measure.raw(sets.pop(name))))
-            yield weight, fakes, beside.moments(name, data.beside)
+            yield weight, *under.together(name, fakes, beside.moments(name, data.beside))
 
     moved = movements(measure, crops, spec, say) if settings.changes else []
     solve = discriminant if model.config.kinds == 1 else discriminants
@@ -265,6 +277,82 @@ class Beside:
                 )
             self.known[wanted] = Moments.of(self.rows[chosen])
         return self.known[wanted]
+
+
+class Under:
+    """The classes as they are and under changes of both, together.
+
+    Args:
+        measure: of the statistics.
+        crops, spec, data: as `fit_discriminant` takes them.
+        changes: of `MOVES`, without `real/` -> how much each counts beside pictures as they are.
+    """
+
+    def __init__(
+        self,
+        measure: Measure,
+        crops: Crops,
+        spec: InputSpec,
+        data: DataConfig,
+        changes: Mapping[str, float],
+    ) -> None:
+        self.measure, self.crops, self.spec, self.data = measure, crops, spec, data
+        self.changes = {MOVES[f"real/{name}"]: share for name, share in changes.items()}
+        self.whole = 1 + sum(changes.values())
+        self.known: dict[tuple[str, ...], Moved] = {}
+
+    def together(self, family: str, fakes: Moments, reals: Moments) -> tuple[Moments, Moments]:
+        """Moments of a family's fakes, and of the reals beside them, from those as they are.
+
+        Covariances are averaged. The reals' mean stays, and from it to that of the fakes is the
+        mean of that way over the changes and no change.
+        """
+        if not self.changes:
+            return fakes, reals
+        wanted = tuple(sorted(self.data.beside.get(family, ())))
+        if wanted not in self.known:
+            self.known[wanted] = self._moved(partial(self._reals, wanted or None))
+        ours, theirs = self._moved(partial(self._fakes, family)), self.known[wanted]
+        further = (ours.by - theirs.by) / self.whole
+        return (
+            Moments(fakes.mean + further, (fakes.covariance + ours.covariance) / self.whole),
+            Moments(reals.mean, (reals.covariance + theirs.covariance) / self.whole),
+        )
+
+    def _fakes(self, family: str, change: Change | None) -> ScoringSet:
+        return fakes_of(
+            self.crops,
+            self.spec,
+            "train",
+            family,
+            most=UNDER,
+            forged=self.data.forged,
+            change=change,
+        )
+
+    def _reals(self, sources: tuple[str, ...] | None, change: Change | None) -> ScoringSet:
+        return reals_of(self.crops, self.spec, "train", most=UNDER, change=change, sources=sources)
+
+    def _moved(self, seen: Callable[[Change | None], ScoringSet]) -> Moved:
+        """What all changes make of pictures, each as often as it counts."""
+
+        def rows(change: Change | None) -> Rows:
+            return self.measure.standard(self.measure.raw(seen(change)))
+
+        before = rows(None).mean(axis=0, dtype=np.float64)
+        by, covariance = np.zeros(len(before)), np.zeros((len(before), len(before)))
+        for change, share in self.changes.items():
+            after = Moments.of(rows(change))
+            by += share * (after.mean - before)
+            covariance += share * after.covariance
+        return Moved(by, covariance)
+
+
+class Moved(NamedTuple):
+    """How far changes move the mean of pictures, (d,), and their covariance then, (d, d): sums."""
+
+    by: NDArray[np.float64]
+    covariance: NDArray[np.float64]
 
 
 def movements(

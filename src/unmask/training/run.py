@@ -172,7 +172,7 @@ def train_on(
     path = out / f"{config.name}.safetensors"
     settings = config.optim.discriminant
     if settings is not None:
-        check_head(model, len(config.data.families))
+        check_head(model, len(config.data.families), settings)
         assert isinstance(model, StatisticsNet)
         fit_discriminant(model, crops, spec.input, config.data, settings, cache=cache, say=_say)
         scorer: Callable[[nn.Module], Scores] = fixed_scorer(model, sets, spec.input, cache)
