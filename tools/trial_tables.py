@@ -268,6 +268,28 @@ def coded() -> str:
     )
 
 
+def under_changes() -> str:
+    """The expert, by the changes that both classes are seen under: AUC and share found."""
+    rows = trial("under_changes")["rows"]
+    cells = [
+        [row["what"], *(f"{one['auc']:.3f}, {one['found']:.0%}"
+                        for one in row["both_changed"].values())]
+        for row in rows
+    ]  # fmt: skip
+    return table(["seen", *rows[0]["both_changed"]], cells)
+
+
+def under_changes_probe() -> str:
+    """The same of the head for the other families: mean AUC."""
+    rows = trial("under_changes")["probe"]["rows"]
+    cells = [
+        [row["what"], *(f"{one['trained_on_auc']:.3f} / {one['left_out_auc']:.3f}"
+                        for one in row["both_changed"].values())]
+        for row in rows
+    ]  # fmt: skip
+    return table(["seen", *rows[0]["both_changed"]], cells)
+
+
 def changed_reals() -> str:
     """How many reals are flagged after every perturbation, by its level."""
     rows: dict[str, list[str]] = {}
