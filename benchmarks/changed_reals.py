@@ -3,7 +3,7 @@
     python benchmarks/changed_reals.py forged/index.parquet --fakes stylegan=INDEX.csv \
         --runs runs --out benchmarks/results/changed_reals.json
 
-Reals of both splits, as many of each source, changed by the milder levels of
+Reals of the test split, as many of each source, changed by the milder levels of
 `unmask.transforms.levels` and laundered as every scored picture is. Faces that are then unfit for a
 verdict by their quality (too blurry, too dark or too small) are counted and not judged, as in a
 scan.
@@ -34,7 +34,7 @@ from unmask.transforms.levels import PERTURBATIONS
 from unmask.transforms.preprocess import to_views
 
 MOST = 50
-"""Reals of each source and split."""
+"""Reals of each source."""
 LEVELS = (1, 2, 3)
 MARGIN = 1.3
 """Of a crop around its face."""
@@ -113,7 +113,7 @@ def main() -> None:
     model, card = load_checkpoint(args.model or packaged_models()["unmask-default"])
     fold_norms(model)  # as in a scan
     judge = Judge(crops, model, card)
-    splits = {split: judge.of_split(split) for split in ("val", "test")}
+    splits = {"test": judge.of_split("test")}
     record.write(args.out, {"weights_sha256": card.weights_sha256, "splits": splits})
 
 
