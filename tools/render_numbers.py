@@ -310,6 +310,7 @@ MAKERS: dict[str, Callable[[], str]] = {
         trial_tables.under_changes,
         trial_tables.under_changes_probe,
         trial_tables.changed_reals,
+        trial_tables.more_changes,
         trial_tables.blurred,
         trial_tables.training_size,
         trial_tables.expert_sources,

@@ -282,6 +282,17 @@ def under_changes_probe() -> str:
     return table(["seen", *rows[0]["both_changed"]], cells)
 
 
+def more_changes() -> str:
+    """A head in closed form, by further changes that count as variance."""
+    rows = trial("more_changes")["rows"]
+    cells = [
+        [row["what"], *_known(row), *(f"{one['auc']:.2f}, {one['above']:.0%}"
+                                      for one in row["changed_reals"].values())]
+        for row in rows
+    ]  # fmt: skip
+    return table(["", *HEAD_COLUMNS[:4], *rows[0]["changed_reals"]], cells)
+
+
 def changed_reals() -> str:
     """How many reals are flagged after every perturbation, by its level."""
     rows: dict[str, list[str]] = {}

@@ -168,8 +168,25 @@ def test_the_heatmap_is_the_first_members(first: str) -> None:
     crop = np.random.default_rng(0).integers(0, 256, (260, 260, 3), dtype=np.uint8)
     spec = MODELS[first].input
     expected = heatmap(model.members[0], crop, spec)
-    np.testing.assert_array_equal(heatmap(model, crop, spec), expected)
     assert expected.max() == 1 or first == "lae"  # a random one may see nothing
+    np.testing.assert_array_equal(
+        heatmap(model, crop, spec),
+        expected if expected.any() else heatmap(model.members[1], crop, spec),
+    )
+
+
+def test_the_heatmap_is_the_next_members_where_the_first_finds_nothing() -> None:
+    torch.manual_seed(3)
+    model = MODELS["ensemble"].create(config=CONFIG).eval()
+    assert isinstance(model, Ensemble)
+    crop = np.random.default_rng(0).integers(0, 256, (260, 260, 3), dtype=np.uint8)
+    spec = MODELS["rich"].input
+    with torch.no_grad():
+        model.members[0].logit.weight.zero_()  # type: ignore[union-attr,operator]
+    assert not heatmap(model.members[0], crop, spec).any()
+    found = heatmap(model, crop, spec)
+    assert found.max() == 1
+    np.testing.assert_array_equal(found, heatmap(model.members[1], crop, spec))
 
 
 def test_has_no_weights_to_start_from() -> None:

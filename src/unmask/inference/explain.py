@@ -85,6 +85,24 @@ def grad_cam(model: nn.Module, layer: nn.Module, inputs: dict[str, Tensor]) -> N
     return np.asarray(cam.detach().cpu().numpy(), np.float32)
 
 
+def _attribution(
+    model: nn.Module, inputs: dict[str, Tensor], spec: InputSpec
+) -> tuple[NDArray[np.float32], bool]:
+    """A network's map (h, w), not yet scaled, and whether it is of the whole crop."""
+    if isinstance(model, Ensemble):
+        for speaker in model.speakers(**inputs):
+            cam, whole = _attribution(speaker, inputs, spec)
+            if cam.any():
+                break
+        return cam, whole
+    if isinstance(model, RichNet):
+        return model.attribution(inputs["native"]).cpu().numpy(), False
+    if isinstance(model, LAE):
+        return model.attribution(inputs["rgb"]).cpu().numpy(), spec.rgb_size is not None
+    layer, view = model.cam_layer  # type: ignore[misc]  # every other registry network has one
+    return grad_cam(model, layer, inputs)[0], view == "rgb" and spec.rgb_size is not None
+
+
 def heatmap(model: nn.Module, crop: UInt8Image, spec: InputSpec) -> FloatArray:
     """Where in one crop the fake logit comes from: (S, S) float32 in [0, 1].
 
@@ -93,21 +111,13 @@ def heatmap(model: nn.Module, crop: UInt8Image, spec: InputSpec) -> FloatArray:
     configured, of both halves or of the fake one), else Grad-CAM.
     Scaled to its own maximum, so it says where, not how much. All zero when nothing in the crop
     speaks for a forgery, and outside the window that the network saw.
-    Of an ensemble it is that of the expert that decides, or else the first member's.
+    Of an ensemble it is that of the expert that decides, or else of the first part of the sum that
+    finds anything that speaks for one.
     """
     side = crop.shape[0]
     device = next(model.parameters()).device
     inputs = {k: v.to(device) for k, v in to_tensors([to_views(crop, spec)], spec).items()}
-    while isinstance(model, Ensemble):
-        model = model.speaker(**inputs)
-    if isinstance(model, RichNet):
-        cam, whole = model.attribution(inputs["native"]).cpu().numpy(), False
-    elif isinstance(model, LAE):
-        cam, whole = model.attribution(inputs["rgb"]).cpu().numpy(), spec.rgb_size is not None
-    else:
-        layer, view = model.cam_layer  # type: ignore[misc]  # every other registry network has one
-        cam = grad_cam(model, layer, inputs)[0]
-        whole = view == "rgb" and spec.rgb_size is not None
+    cam, whole = _attribution(model, inputs, spec)
     x0, y0, x1, y1 = (0.0, 0.0, side, side) if whole else window_in_crop(side, spec)
     # map cell centres: (i + .5) * (x1 - x0) / w + x0 in the crop
     scale = (x1 - x0) / cam.shape[1], (y1 - y0) / cam.shape[0]

@@ -135,18 +135,22 @@ class Ensemble(nn.Module):
             heard = torch.cat([heard, each[:, self.experts] + self.offset], dim=1)
         return heard
 
-    def speaker(self, rgb: Tensor, native: Tensor) -> nn.Module:
-        """Whose word counts for one crop: the expert whose logit it is, or the first of the sum.
+    def speakers(self, rgb: Tensor, native: Tensor) -> list[nn.Module]:
+        """Whose word counts for one crop: the expert whose logit it is, or the parts of the sum.
 
         Args:
             rgb, native: (1, ...), as `forward` takes them.
 
         Returns:
-            A network that can be asked by itself; its parameters are the ensemble's own.
+            Networks that can be asked by themselves; their parameters are the ensemble's own.
         """
         with torch.no_grad():
             place = int(self._heard(self._asked(rgb, native))[0].argmax())
-        number = [0, *self.experts][place]
+        numbers = [self.experts[place - 1]] if place else self.summed
+        return [self._whole(number) for number in numbers]
+
+    def _whole(self, number: int) -> nn.Module:
+        """A member with what it looks at."""
         member, told = self.members[number], self.config.members[number]
         if told.statistics_of is None:
             return member
