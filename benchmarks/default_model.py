@@ -23,7 +23,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from record import ROOT, Record, arguments, command
@@ -32,12 +32,13 @@ from unmask.apps.cli.indices import pairs
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.items import read_items_with
 from unmask.data.scoring import DAILY, Change, ScoringSet, scoring_sets
-from unmask.inference.calibration import distances_from
+from unmask.inference.calibration import distances_from, verdict_of
 from unmask.metrics.bootstrap import bootstrap_interval, wilson
 from unmask.metrics.calibration import brier, expected_calibration_error, sigmoid
 from unmask.metrics.ranking import auc, equal_error_rate, tpr_at_fpr
 from unmask.models.checkpoint import Card, Decision, load_checkpoint, read_card, write_card
 from unmask.models.efficientnet_lite import fold_norms
+from unmask.results import Verdict
 from unmask.training.card import families_of
 from unmask.training.config import TrainConfig, load_config
 from unmask.training.fuse import fuse, fuse_on
@@ -54,8 +55,9 @@ THIRD = Path("configs/default_third.yaml")
 """And the one that goes on from that."""
 EARLIER = {SECOND: FIRST, THIRD: SECOND}
 PROBE = Path("configs/default_probe.yaml")
+MEMBERS = (THIRD, PROBE)
 SHARES = (0.5, 0.5)
-"""Of the third run and of the head on frozen features."""
+"""Of these in the mean."""
 EXPERT = Path("configs/default_expert.yaml")
 MARGIN = 2.0
 SLOPE = 2.0
@@ -107,10 +109,11 @@ def verdicts(scores: Scores, families: Sequence[str], decision: Decision) -> dic
     """Share of each set by what its scores alone say: reals, also changed ones, and fakes."""
     found = {}
     for name in ("real", *DAILY, *families):
-        said = sigmoid(scores[name][0])
-        flagged, cleared = (said >= decision.flag).mean(), (said < decision.clear).mean()
-        found[name] = {"likely_manipulated": float(flagged), "no_evidence_found": float(cleared),
-                       "inconclusive": float(1 - flagged - cleared)}  # fmt: skip
+        said = [
+            verdict_of(score, decision, reliable=True)
+            for score in sigmoid(scores[name][0]).tolist()
+        ]
+        found[name] = {verdict: said.count(verdict) / len(said) for verdict in get_args(Verdict)}
     return found
 
 
@@ -308,7 +311,7 @@ class Parts(NamedTuple):
             return found
         return fuse(
             DEFAULT,
-            [self.trained(THIRD), self.trained(PROBE)],
+            [self.trained(part) for part in MEMBERS],
             out=out,
             shares=SHARES,
             experts=[self.trained(EXPERT)],
@@ -321,7 +324,8 @@ class Parts(NamedTuple):
     def without_expert(self, crops: Crops) -> Path:
         """The members of the default model alone."""
         config = load_config(DEFAULT).model_copy(update={"name": "without-expert"})
-        return self._fused(config, [self.trained(THIRD), self.trained(PROBE)], None, crops)
+        members = [self.trained(part) for part in MEMBERS]
+        return self._fused(config, members, None, crops)
 
     def head_without(self, fold: Path, crops: Crops) -> Path:
         """A head on frozen features that never saw the families that a fold lacks."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from default_model import DEFAULT, EXPERT, LEFT_OUT, PROBE, SHARES, THIRD, Parts
+from default_model import DEFAULT, EXPERT, LEFT_OUT, MEMBERS, SHARES, Parts
 from record import Record, arguments, command
 
 from unmask.apps.cli.indices import pairs
@@ -147,7 +147,7 @@ def measured(parts: Parts, crops: Crops) -> dict[str, Any]:
     )
     expert = said(expert_path, sets)
     known = families_of(expert[0].card)
-    whole = [said(parts.trained(THIRD), sets), said(parts.trained(PROBE), sets), expert]
+    whole = [*(said(parts.trained(part), sets) for part in MEMBERS), expert]
     lacking = {}
     for path in sorted(LEFT_OUT.glob("*.yaml")):
         trained = load_config(path).data.families

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from comparison_tables import table
@@ -223,25 +223,35 @@ def larger_network() -> str:
     return _what_it_looks_at("larger_network", "frozen_network", (0.3,))
 
 
+def _by_change(
+    rows: Sequence[Any],
+    key: str,
+    told: Callable[[Any], str],
+    own: Callable[[Any], list[str]] = lambda row: [],
+    columns: Sequence[str] = ("",),
+    label: str = "{}",
+) -> str:
+    """A row for each trial: what it is, its own cells, and what is told of every change."""
+    cells = [[row["what"], *own(row), *map(told, row[key].values())] for row in rows]
+    return table([*columns, *(label.format(change) for change in rows[0][key])], cells)
+
+
 def strong_blur() -> str:
     """A head in closed form, by the blur that counts as variance."""
-    rows = [
-        [row["what"], *_known(row), *(f"{auc:.2f}" for auc in row["blurred_reals"].values())]
-        for row in trial("strong_blur")["rows"]
-    ]
-    widths = trial("strong_blur")["rows"][0]["blurred_reals"]
-    return table(["", *HEAD_COLUMNS[:4], *(f"blurred {width}" for width in widths)], rows)
+    rows = trial("strong_blur")["rows"]
+    columns = ["", *HEAD_COLUMNS[:4]]
+    return _by_change(rows, "blurred_reals", "{:.2f}".format, _known, columns, "blurred {}")
 
 
 def codecs() -> str:
     """A head in closed form, by the codecs that count as variance."""
-    rows = [
-        [row["what"], *_known(row), f"{row['flagged']:.1%}",
-         *(f"{auc:.2f}" for auc in row["changed_reals"].values())]
-        for row in trial("codecs")["rows"]
-    ]  # fmt: skip
-    coded = trial("codecs")["rows"][0]["changed_reals"]
-    return table(["", *HEAD_COLUMNS[:4], "flagged", *coded], rows)
+    return _by_change(
+        trial("codecs")["rows"],
+        "changed_reals",
+        "{:.2f}".format,
+        lambda row: [*_known(row), f"{row['flagged']:.1%}"],
+        ["", *HEAD_COLUMNS[:4], "flagged"],
+    )
 
 
 def coded() -> str:
@@ -263,34 +273,22 @@ def coded() -> str:
 def under_changes() -> str:
     """The expert, by the changes that both classes are seen under: AUC and share found."""
     rows = trial("under_changes")["rows"]
-    cells = [
-        [row["what"], *(f"{one['auc']:.3f}, {one['found']:.0%}"
-                        for one in row["both_changed"].values())]
-        for row in rows
-    ]  # fmt: skip
-    return table(["seen", *rows[0]["both_changed"]], cells)
+    told = "{0[auc]:.3f}, {0[found]:.0%}".format
+    return _by_change(rows, "both_changed", told, columns=["seen"])
 
 
 def under_changes_probe() -> str:
     """The same of the head for the other families: mean AUC."""
     rows = trial("under_changes")["probe"]["rows"]
-    cells = [
-        [row["what"], *(f"{one['trained_on_auc']:.3f} / {one['left_out_auc']:.3f}"
-                        for one in row["both_changed"].values())]
-        for row in rows
-    ]  # fmt: skip
-    return table(["seen", *rows[0]["both_changed"]], cells)
+    told = "{0[trained_on_auc]:.3f} / {0[left_out_auc]:.3f}".format
+    return _by_change(rows, "both_changed", told, columns=["seen"])
 
 
 def more_changes() -> str:
     """A head in closed form, by further changes that count as variance."""
     rows = trial("more_changes")["rows"]
-    cells = [
-        [row["what"], *_known(row), *(f"{one['auc']:.2f}, {one['above']:.0%}"
-                                      for one in row["changed_reals"].values())]
-        for row in rows
-    ]  # fmt: skip
-    return table(["", *HEAD_COLUMNS[:4], *rows[0]["changed_reals"]], cells)
+    told = "{0[auc]:.2f}, {0[above]:.0%}".format
+    return _by_change(rows, "changed_reals", told, _known, ["", *HEAD_COLUMNS[:4]])
 
 
 def changed_reals() -> str:

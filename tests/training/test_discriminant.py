@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from scipy.stats import multivariate_normal
 from unmask.apps.cli import app
 from unmask.data.crops import Crops, prepare_crops
 from unmask.data.items import read_items
-from unmask.data.scoring import DAILY, fakes_of, reals_of, scoring_sets
+from unmask.data.scoring import DAILY, ScoringSet, fakes_of, reals_of, scoring_sets
 from unmask.errors import ConfigError
 from unmask.inference.detector import Detector
 from unmask.models.checkpoint import load_checkpoint
@@ -147,6 +148,13 @@ def head(
     return model
 
 
+def standard_rows(model: StatisticsNet, item: ScoringSet) -> np.ndarray:
+    """Standardised statistics of a set's pictures, (N, d)."""
+    with torch.no_grad():
+        found = model.statistics(to_tensors(item.views[:], MODELS["rich"].input)["native"])
+        return model.standard(found).numpy()
+
+
 def test_a_head_is_what_the_statistics_of_the_pictures_say(
     crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,11 +162,7 @@ def test_a_head_is_what_the_statistics_of_the_pictures_say(
     monkeypatch.setattr(module, "MOVES", {"real/quality-50": DAILY["real/quality-50"]})
     model, spec = head(crops, tmp_path), MODELS["rich"].input
 
-    def rows(item: Any) -> np.ndarray:
-        with torch.no_grad():
-            found = model.statistics(to_tensors(item.views[:], spec)["native"])
-            return model.standard(found).numpy()
-
+    rows = partial(standard_rows, model)
     sets = {one.name: one for one in scoring_sets(crops, spec, "train", controls={})}
     reals = rows(sets["real"])
     np.testing.assert_allclose(reals.mean(0), 0, atol=0.1)  # some are clipped
@@ -188,10 +192,7 @@ def test_a_head_under_changes_is_what_the_statistics_of_both_classes_then_say(
     settings = DiscriminantConfig(changes=0, under={"blurred": 0.25})
     model, spec = head(crops, tmp_path, settings=settings), MODELS["rich"].input
 
-    def rows(item: Any) -> np.ndarray:
-        with torch.no_grad():
-            found = model.statistics(to_tensors(item.views[:], spec)["native"])
-            return model.standard(found).numpy()
+    rows = partial(standard_rows, model)
 
     def mixed(plain: np.ndarray, blurred: np.ndarray) -> np.ndarray:
         return (np.cov(plain.T, bias=True) + 0.25 * np.cov(blurred.T, bias=True)) / 1.25

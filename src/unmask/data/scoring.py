@@ -181,7 +181,7 @@ def reals_of(
     They are as they are, or after a change: the same ones, in the same order. Of all sources, or of
     those that are named.
     """
-    reals = _drawn(crops, split, most, seed, sources)
+    reals = drawn_reals(crops, split, most=most, seed=seed, sources=sources)
     return _scoring_set("real", crops, reals, 0, spec, seed, change or _unchanged)
 
 
@@ -205,7 +205,8 @@ def fakes_of(
         most: reals of each source. forged: from the reals, here.
         change: what is done to the fakes, as to the reals.
     """
-    reals, after = _drawn(crops, split, most, seed), change or _unchanged
+    reals = drawn_reals(crops, split, most=most, seed=seed)
+    after = change or _unchanged
     if forged and family in TRAINING_FAMILIES:
         forge = _faking(TRAINING_FAMILIES[family])
 
@@ -224,10 +225,15 @@ def fakes_of(
     return _scoring_set(family, crops, chosen, 1, spec, seed, after)
 
 
-def _drawn(
-    crops: Crops, split: str, most: int, seed: int, sources: Collection[str] | None = None
+def drawn_reals(
+    crops: Crops,
+    split: str,
+    *,
+    most: int,
+    seed: int = 0,
+    sources: Collection[str] | None = None,
 ) -> list[int]:
-    """Places of reals, of each source no more than `most`."""
+    """Places of reals of one split, in order; of each source no more than `most`, drawn."""
     by_source: dict[str, list[int]] = {}
     for index in crops.where(
         lambda item: (
