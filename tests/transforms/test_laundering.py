@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from unmask.transforms import laundering, perturb
 from unmask.transforms.codecs import video_still, webp
 from unmask.transforms.laundering import LaunderingPolicy
+from unmask.types import UInt8Image
 
 from .test_perturb import texture
 
@@ -105,7 +106,52 @@ def test_a_share_of_pictures_is_coded_as_in_a_clip_or_as_webp() -> None:
     assert min(clips) > 15
 
 
-def test_without_codecs_runs_are_drawn_as_before_there_were_any() -> None:
+def test_a_share_of_pictures_is_moved_noisy_or_reduced_and_enlarged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[tuple[str, float]] = []
+
+    def noting(name: str, what: int) -> None:
+        def note(image: UInt8Image, *args: float) -> UInt8Image:
+            drawn.append((name, args[what]))
+            return image
+
+        monkeypatch.setattr(laundering, name, note)
+
+    for name in ("motion_blur", "gaussian_noise", "sensor_noise", "resize_and_back"):
+        noting(name, 0)
+    policy = LaunderingPolicy(resize_p=0, blur_p=0, noise_p=0, jpeg_p=0, second_jpeg_p=0)
+    policy = replace(policy, damage_p=0.6)
+    image = texture(20, 20)
+    for seed in range(600):
+        policy.draw(np.random.default_rng(seed))(image)
+    assert 310 <= len(drawn) <= 410
+    found = {name: [value for kind, value in drawn if kind == name] for name, _ in drawn}
+    ranges = {
+        "motion_blur": (policy.motion_length, 90, 150),
+        "resize_and_back": (policy.back_scale, 90, 150),
+        "gaussian_noise": (policy.strong_sigma, 40, 80),
+        "sensor_noise": (policy.gain, 40, 80),
+    }
+    for name, ((low, high), fewest, most) in ranges.items():
+        assert fewest <= len(found[name]) <= most, name
+        assert low <= min(found[name]) < max(found[name]) <= high
+
+
+def test_damage_is_done_as_named() -> None:
+    """To a flat picture only noise does anything; to texture everything does."""
+    policy = LaunderingPolicy(resize_p=0, blur_p=0, noise_p=0, jpeg_p=0, second_jpeg_p=0)
+    policy = replace(policy, damage_p=1)
+    flat = np.full((48, 48, 3), 128, np.uint8)
+    noisy = 0
+    for seed in range(30):
+        chain = policy.draw(np.random.default_rng(seed))
+        noisy += int((chain(flat) != flat).any())
+        assert (chain(texture()) != texture()).any()
+    assert 4 <= noisy <= 17
+
+
+def test_without_codecs_and_damage_runs_are_drawn_as_before_there_were_any() -> None:
     """Whether there is each of five steps, and no more: else no earlier run could be repeated."""
     nothing = LaunderingPolicy(resize_p=0, blur_p=0, noise_p=0, jpeg_p=0, second_jpeg_p=0)
     drawn, counted = np.random.default_rng(0), np.random.default_rng(0)

@@ -34,6 +34,8 @@ class DataConfig(_Section):
     soften_real_p: Annotated[float, Field(ge=0, le=1)] = 0.2
     equalise_p: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Chance that one half of a pair gets the radial spectrum of the other."""
+    damage_p: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Chance that both halves of a pair are blurred by motion, noisy, or reduced and enlarged."""
     codec_p: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Chance that both halves of a pair are first coded as in a clip, or as WebP."""
     ramp_epochs: Annotated[int, Field(ge=0)] = 4
@@ -167,8 +169,8 @@ class OptimConfig(_Section):
 PLACES: dict[str, Any] = {"data": {"index"}, "backbone_weights": True, "start": True}
 """What of a `TrainConfig` says where files lie, and nothing of a run."""
 STEPS_DATA = {
-    *("soften_real_p", "equalise_p", "codec_p", "ramp_epochs", "window", "random_grid", "own"),
-    *("repeats", "draws", "workers"),
+    *("soften_real_p", "equalise_p", "damage_p", "codec_p", "ramp_epochs", "window"),
+    *("random_grid", "own", "repeats", "draws", "workers"),
 }
 """What of its data only training by steps goes by."""
 

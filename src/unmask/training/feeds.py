@@ -63,7 +63,7 @@ def feeds(
         beside=config.data.beside,
         soften_real_p=config.data.soften_real_p,
         equalise_p=config.data.equalise_p,
-        laundering=LaunderingPolicy(codec_p=config.data.codec_p),
+        laundering=LaunderingPolicy(damage_p=config.data.damage_p, codec_p=config.data.codec_p),
         ramp_epochs=config.data.ramp_epochs,
         forged=config.data.forged,
         random_grid=config.data.random_grid,

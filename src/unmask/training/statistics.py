@@ -106,7 +106,7 @@ def _settings(config: DataConfig, family: str) -> PairSettings:
         beside=config.beside,
         soften_real_p=config.soften_real_p,
         equalise_p=config.equalise_p,
-        laundering=LaunderingPolicy(codec_p=config.codec_p),
+        laundering=LaunderingPolicy(damage_p=config.damage_p, codec_p=config.codec_p),
         ramp_epochs=0,
         forged=config.forged,
         random_grid=config.random_grid,
@@ -138,6 +138,8 @@ def _key(
         parts["own"] = True
     if config.equalise_p:
         parts["equalise"] = config.equalise_p
+    if config.damage_p:
+        parts["damage"] = config.damage_p
     if config.codec_p:
         parts["codec"] = config.codec_p
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from numpy.random import Generator, default_rng
 
+from unmask.transforms.blur import motion_blur
 from unmask.transforms.codecs import video_still, webp
 from unmask.transforms.perturb import (
     Kernel,
@@ -20,12 +21,14 @@ from unmask.transforms.perturb import (
     jpeg,
     resize,
 )
+from unmask.transforms.pointwise import sensor_noise
+from unmask.transforms.scale import resize_and_back
 from unmask.types import UInt8Image
 
 
 @dataclass(frozen=True, slots=True)
 class LaunderingPolicy:
-    """Draws the random chain a training pair goes through: resize, blur, noise, codec, JPEG, JPEG.
+    """Draws the random chain of a training pair: resize, blur, noise, damage, codec, JPEG, JPEG.
 
     Attributes are probabilities, and ranges drawn uniformly. `strength` in [0, 1] given to
     `draw` scales all of them, so that training can begin on clean traces; only the first JPEG
@@ -43,6 +46,16 @@ class LaunderingPolicy:
     second_jpeg_p: float = 0.3
     aligned_p: float = 0.5
     """Chance that a JPEG's grid begins in the picture's corner and not anywhere."""
+    damage_p: float = 0.0
+    """Chance of one of these: motion blur, strong noise, reduction and enlargement."""
+    motion_length: tuple[float, float] = (2.0, 10.0)
+    """In pixels, in any direction."""
+    strong_sigma: tuple[float, float] = (4.0, 10.0)
+    """In grey levels; half of strong noise is a sensor's instead, of `gain` and `read`."""
+    gain: tuple[float, float] = (0.1, 0.6)
+    read: tuple[float, float] = (1.0, 3.0)
+    back_scale: tuple[float, float] = (0.4, 0.85)
+    """To which it is reduced, and enlarged again by the same kernel."""
     codec_p: float = 0.0
     """Chance that it was a still of a clip (two in three), or a WebP."""
     crf: tuple[int, int] = (18, 34)
@@ -61,12 +74,29 @@ class LaunderingPolicy:
         if rng.random() < self.noise_p * strength:
             level, seed = float(rng.uniform(*self.noise_sigma)) * strength, int(rng.integers(2**31))
             steps.append(lambda image: gaussian_noise(image, level, default_rng(seed)))
+        if self.damage_p and rng.random() < self.damage_p * strength:
+            steps.append(self._damage_step(rng))
         if self.codec_p and rng.random() < self.codec_p * strength:
             steps.append(self._codec_step(rng))
         for p in (self.jpeg_p, self.second_jpeg_p * strength):
             if rng.random() < p:
                 steps.append(self._jpeg_step(rng, strength))
         return lambda image: _apply(steps, image)
+
+    def _damage_step(self, rng: Generator) -> Callable[[UInt8Image], UInt8Image]:
+        kind = int(rng.integers(3))
+        if kind == 0:
+            length, angle = float(rng.uniform(*self.motion_length)), float(rng.uniform(0, 180))
+            return lambda image: motion_blur(image, length, angle)
+        if kind == 1:
+            scale, kernel = float(rng.uniform(*self.back_scale)), _kernel(rng, "nearest")
+            return lambda image: resize_and_back(image, scale, kernel)
+        seed = int(rng.integers(2**31))
+        if rng.random() < 1 / 2:
+            sigma = float(rng.uniform(*self.strong_sigma))
+            return lambda image: gaussian_noise(image, sigma, default_rng(seed))
+        gain, read = float(rng.uniform(*self.gain)), float(rng.uniform(*self.read))
+        return lambda image: sensor_noise(image, gain, read, default_rng(seed))
 
     def _codec_step(self, rng: Generator) -> Callable[[UInt8Image], UInt8Image]:
         if rng.random() < 2 / 3:
@@ -86,14 +116,18 @@ class LaunderingPolicy:
 
 
 def _scale_step(scale: float, rng: Generator) -> Callable[[UInt8Image], UInt8Image]:
-    kernels: tuple[Kernel, ...] = ("area", "bilinear", "bicubic", "lanczos")
-    kernel = kernels[int(rng.integers(len(kernels)))]
+    kernel = _kernel(rng)
 
     def step(image: UInt8Image) -> UInt8Image:
         height, width = (max(16, round(side * scale)) for side in image.shape[:2])
         return resize(image, width, height, kernel)
 
     return step
+
+
+def _kernel(rng: Generator, *more: Kernel) -> Kernel:
+    kernels: tuple[Kernel, ...] = ("area", "bilinear", "bicubic", "lanczos", *more)
+    return kernels[int(rng.integers(len(kernels)))]
 
 
 def _apply(steps: list[Callable[[UInt8Image], UInt8Image]], image: UInt8Image) -> UInt8Image:
