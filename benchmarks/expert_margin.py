@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from default_model import DEFAULT, EXPERT, LEFT_OUT, MEMBERS, SHARES, Parts
+from default_parts import DEFAULT, EXPERT, LEFT_OUT, MEMBERS, SHARES, Parts
 from record import Record, arguments, command
 
 from unmask.apps.cli.indices import pairs

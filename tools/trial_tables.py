@@ -138,11 +138,11 @@ HEAD_COLUMNS = (
     "reals at quality 50",
 )
 
-CODED = {
+CHANGED = {
     "network": {"against_as_they_are_auc": ".2f", "families_both_changed_mean_auc": ".3f"},
     "model": {"against_as_they_are_auc": ".2f", "flagged_reals": ".1%"},
 }
-"""What is shown of coded faces, and how."""
+"""What is shown of changed faces, and how."""
 
 
 def _known(row: Any) -> list[str]:
@@ -256,18 +256,28 @@ def codecs() -> str:
 
 def coded() -> str:
     """Coded reals and fakes, before and after pairs were coded in training."""
-    whole = trial("codecs")["before_and_after"]
+    return _before_and_after("codecs", "coded")
+
+
+def damaged() -> str:
+    """Damaged reals and fakes, before and after pairs were damaged in training."""
+    return _before_and_after("damage", "changed")
+
+
+def _before_and_after(name: str, how: str) -> str:
+    """What changes make of reals and fakes, to network and model, in a trial of training."""
+    whole = trial(name)["before_and_after"]
     rows = []
     for place, row in enumerate(whole["network"]["before"]):
         cells = [row["change"]]
-        for part, keys in CODED.items():
+        for part, keys in CHANGED.items():
             then, now = (whole[part][when][place] for when in ("before", "after"))
             for key, form in keys.items():
                 known = then.get(key) is not None
                 cells.append(f"{then[key]:{form}} → {now[key]:{form}}" if known else "")
         rows.append(cells)
-    reals = "coded reals"
-    return table(["", f"network: {reals}", "fakes, both coded", f"model: {reals}", "flagged"], rows)
+    reals, fakes = f"{how} reals", f"fakes, both {how}"
+    return table(["", f"network: {reals}", fakes, f"model: {reals}", "flagged"], rows)
 
 
 def under_changes() -> str:
@@ -287,7 +297,10 @@ def under_changes_probe() -> str:
 def more_changes() -> str:
     """A head in closed form, by further changes that count as variance."""
     rows = trial("more_changes")["rows"]
-    told = "{0[auc]:.2f}, {0[above]:.0%}".format
+
+    def told(reals: Any) -> str:
+        return "–" if reals is None else f"{reals['auc']:.2f}, {reals['above']:.0%}"
+
     return _by_change(rows, "changed_reals", told, _known, ["", *HEAD_COLUMNS[:4]])
 
 

@@ -16,6 +16,7 @@ from unmask.data.pairing import is_of, own_fakes
 from unmask.synthesis.families import TRAINING_FAMILIES, Family
 from unmask.synthesis.shape import dense_landmarks
 from unmask.transforms.codecs import video_still, webp
+from unmask.transforms.levels import PERTURBATIONS
 from unmask.transforms.perturb import gaussian_blur, grid_shift, jpeg
 from unmask.transforms.preprocess import InputSpec, Views, to_views
 from unmask.transforms.scale import rescale
@@ -101,6 +102,10 @@ def scored_picture(crops: Crops, index: int, change: Change, *, seed: int = 0) -
     return laundered(change(face, points, rng), rng)
 
 
+def _at(perturbation: str, level: int) -> Change:
+    return lambda image, points, rng: PERTURBATIONS[perturbation](image, level, rng)
+
+
 CONTROLS: dict[str, Change] = {
     "real/re-encoded": lambda image, points, rng: jpeg(image, 70),
     "real/blurred": lambda image, points, rng: gaussian_blur(image, image.shape[0] / 200),
@@ -117,15 +122,23 @@ DAILY: dict[str, Change] = {
     "real/enlarged": lambda image, points, rng: rescale(image, 1.5, "bicubic"),
     "real/video": lambda image, points, rng: video_still(image, "h264", 28),
     "real/webp": lambda image, points, rng: webp(image, 60),
+    "real/motion-blurred": _at("motion_blur", 2),
+    "real/noisy": _at("gaussian_noise", 3),
+    "real/resampled": _at("resize_lanczos", 3),
 }
 """`CONTROLS`, and more of what reals go through every day: what thresholds are fitted under."""
 
 MOVES: dict[str, Change] = {
     **DAILY,
     "real/blurred-more": lambda image, points, rng: gaussian_blur(image, image.shape[0] / 120),
+    "real/motion-blurred-more": _at("motion_blur", 3),
+    "real/sensor-noise": _at("sensor_noise", 3),
+    "real/coarse": _at("resize_nearest", 2),
+    "real/pale": _at("contrast_low", 3),
+    "real/video-more": _at("h265", 3),
 }
-"""`DAILY`, and a blur at which findings hardly count: what is to move a head in closed form little.
-Without the latter a family's score may look for softness, which the blur of `DAILY` is too slight
+"""`DAILY` and worse, of which findings hardly count: what is to move a head in closed form little.
+Without the latter a family's score may look for softness, which the blurs of `DAILY` are too slight
 to show."""
 
 
