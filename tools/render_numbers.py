@@ -307,6 +307,7 @@ MAKERS: dict[str, Callable[[], str]] = {
         trial_tables.strong_blur,
         trial_tables.codecs,
         trial_tables.coded,
+        trial_tables.damaged,
         trial_tables.under_changes,
         trial_tables.under_changes_probe,
         trial_tables.changed_reals,
