@@ -18,6 +18,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("unmask", "torch", "timm", "numpy", "opencv-python-headless", "pillow", "av", "click")
+RESULTS = ":(exclude)benchmarks/results"
+"""What benchmarks that ran before have written is no change of the code."""
 
 
 def arguments(about: str) -> argparse.ArgumentParser:
@@ -68,7 +70,7 @@ class Record:
         return {
             "command": command(),
             "commit": _git("rev-parse", "HEAD"),
-            "uncommitted_changes": bool(_git("status", "--porcelain", "--", "src", "benchmarks")),
+            "uncommitted_changes": bool(_git("status", "--porcelain", "--", "src", "benchmarks", RESULTS)),
             "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started)),
             "seconds": time.time() - self._started,
             "seed": self._seed,
