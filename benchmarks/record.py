@@ -70,7 +70,9 @@ class Record:
         return {
             "command": command(),
             "commit": _git("rev-parse", "HEAD"),
-            "uncommitted_changes": bool(_git("status", "--porcelain", "--", "src", "benchmarks", RESULTS)),
+            "uncommitted_changes": bool(
+                _git("status", "--porcelain", "--", "src", "benchmarks", RESULTS)
+            ),
             "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._started)),
             "seconds": time.time() - self._started,
             "seed": self._seed,
