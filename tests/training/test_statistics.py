@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from unmask.data.dataset import PairSettings
 from unmask.models.crew import Crew
 from unmask.models.probe import ProbeConfig, ProbeNet
 from unmask.models.registry import MODELS
 from unmask.models.rich import RichNet
-from unmask.training import feeds
-from unmask.training.config import TrainConfig
+from unmask.training import feeds, statistics
+from unmask.training.config import DataConfig, TrainConfig
 from unmask.training.statistics import Remembered, StatisticsPairs, measured
+from unmask.transforms.laundering import LaunderingPolicy
 from unmask.transforms.preprocess import InputSpec
 
 
@@ -109,3 +112,39 @@ def test_they_are_of_the_training_window_and_the_stored_weights(
     _, _, window = feeds.feeds(model, None, MODELS["probe"], config, tmp_path, [], print)  # type: ignore[arg-type]
     assert [spec.native_size for spec in seen] == [96]
     assert window == seen[0]
+
+
+@pytest.mark.parametrize("name", ["codec_p", "damage_p"])
+def test_what_pairs_go_through_is_what_the_configuration_says(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In steps and in statistics drawn ahead, which are then drawn anew."""
+    seen: list[PairSettings] = []
+    monkeypatch.setattr(feeds, "TrainingPairs", lambda *args, **_: seen.append(args[2]))
+    config = TrainConfig.model_validate({"name": "a", "data": {name: 0.3}})
+    feeds.feeds(torch.nn.Linear(1, 1), None, MODELS["xception"], config, tmp_path, [], print)  # type: ignore[arg-type]
+    assert seen[0].laundering == replace(LaunderingPolicy(), **{name: 0.3})
+
+    class Pictures:
+        def where(self, _: object) -> list[int]:
+            return []
+
+        def digest(self, _: list[int]) -> str:
+            return "the same"
+
+    def written(path: Path, *_: object) -> None:
+        np.save(path, np.zeros((2, 2, 5), np.float32))
+
+    monkeypatch.setattr(statistics, "_write", written)
+    for share in (0.0, 0.3, 0.3):
+        data = DataConfig.model_validate({"families": {"self_blend": 1}, "draws": 1, name: share})
+        statistics.training_statistics(
+            RichNet(),
+            Pictures(),
+            MODELS["rich"].input,
+            data,
+            seed=0,
+            cache=tmp_path,
+            say=print,  # type: ignore[arg-type]
+        )
+    assert len(list(tmp_path.glob("statistics-*.npy"))) == 2
