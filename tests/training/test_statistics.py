@@ -140,11 +140,11 @@ def test_what_pairs_go_through_is_what_the_configuration_says(
         data = DataConfig.model_validate({"families": {"self_blend": 1}, "draws": 1, name: share})
         statistics.training_statistics(
             RichNet(),
-            Pictures(),
+            Pictures(),  # type: ignore[arg-type]
             MODELS["rich"].input,
             data,
             seed=0,
             cache=tmp_path,
-            say=print,  # type: ignore[arg-type]
+            say=print,
         )
     assert len(list(tmp_path.glob("statistics-*.npy"))) == 2
