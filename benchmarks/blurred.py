@@ -15,12 +15,12 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from judged import Judge, add_options, unchanged
+from judged import Judge, add_options
 from numpy.typing import NDArray
 from record import Record, arguments
 
 from unmask.data.crops import MARGIN
-from unmask.data.scoring import Change
+from unmask.data.scoring import Change, unchanged
 from unmask.faces.quality import central_luma, sharpness
 from unmask.transforms.perturb import gaussian_blur
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from judged import Judge, add_options, unchanged
+from judged import Judge, add_options
 from record import Record, arguments
 
 from unmask.data.crops import MARGIN
-from unmask.data.scoring import Change, drawn_reals
+from unmask.data.scoring import drawn_reals, perturbed, unchanged
 from unmask.faces.quality import assess
 from unmask.inference.verdict import QUALITY_REASONS, UNFIT
 from unmask.metrics.ranking import auc
@@ -28,10 +28,6 @@ from unmask.types import UInt8Image
 MOST = 50
 """Reals of each source."""
 LEVELS = (1, 2, 3)
-
-
-def changed(name: str, level: int) -> Change:
-    return lambda image, points, rng: PERTURBATIONS[name](image, level, rng)
 
 
 def is_fit(picture: UInt8Image) -> bool:
@@ -48,7 +44,7 @@ def of_split(judge: Judge, split: str) -> dict[str, Any]:
     rows = []
     for name, perturbation in PERTURBATIONS.items():
         for level in LEVELS:
-            pictures, logits = judge.look(chosen, changed(name, level))
+            pictures, logits = judge.look(chosen, perturbed(name, level))
             fit = np.array([is_fit(picture) for picture in pictures])
             rows.append(
                 {

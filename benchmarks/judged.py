@@ -32,11 +32,6 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, help="weights instead of the packaged ones")
 
 
-def unchanged(image: UInt8Image, points: object, rng: object) -> UInt8Image:
-    """No change."""
-    return image
-
-
 @dataclass(frozen=True)
 class Judge:
     """A model and the crops that it looks at."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from unmask.transforms.laundering import LaunderingPolicy
 from unmask.types import UInt8Image
 
 from .test_perturb import texture
+
+NOTHING = LaunderingPolicy(resize_p=0, blur_p=0, noise_p=0, jpeg_p=0, second_jpeg_p=0)
 
 
 @settings(max_examples=25, deadline=None)
@@ -91,8 +94,7 @@ def test_a_share_of_grids_begins_in_the_corner(
 
 def test_a_share_of_pictures_is_coded_as_in_a_clip_or_as_webp() -> None:
     image = texture()
-    policy = LaunderingPolicy(resize_p=0, blur_p=0, noise_p=0, jpeg_p=0, second_jpeg_p=0)
-    policy = replace(policy, codec_p=0.5, crf=(30, 31), webp_quality=(60, 60))
+    policy = replace(NOTHING, codec_p=0.5, crf=(30, 31), webp_quality=(60, 60))
     stills = [video_still(image, "h264", crf).tobytes() for crf in (30, 31)]
     known = [image.tobytes(), webp(image, 60).tobytes(), *stills]
     assert len(set(known)) == 4
@@ -111,17 +113,13 @@ def test_a_share_of_pictures_is_moved_noisy_or_reduced_and_enlarged(
 ) -> None:
     drawn: list[tuple[str, float]] = []
 
-    def noting(name: str, what: int) -> None:
-        def note(image: UInt8Image, *args: float) -> UInt8Image:
-            drawn.append((name, args[what]))
-            return image
-
-        monkeypatch.setattr(laundering, name, note)
+    def note(name: str, image: UInt8Image, first: float, *_: object) -> UInt8Image:
+        drawn.append((name, first))
+        return image
 
     for name in ("motion_blur", "gaussian_noise", "sensor_noise", "resize_and_back"):
-        noting(name, 0)
-    policy = LaunderingPolicy(resize_p=0, blur_p=0, noise_p=0, jpeg_p=0, second_jpeg_p=0)
-    policy = replace(policy, damage_p=0.6)
+        monkeypatch.setattr(laundering, name, partial(note, name))
+    policy = replace(NOTHING, damage_p=0.6)
     image = texture(20, 20)
     for seed in range(600):
         policy.draw(np.random.default_rng(seed))(image)
@@ -140,8 +138,7 @@ def test_a_share_of_pictures_is_moved_noisy_or_reduced_and_enlarged(
 
 def test_damage_is_done_as_named() -> None:
     """To a flat picture only noise does anything; to texture everything does."""
-    policy = LaunderingPolicy(resize_p=0, blur_p=0, noise_p=0, jpeg_p=0, second_jpeg_p=0)
-    policy = replace(policy, damage_p=1)
+    policy = replace(NOTHING, damage_p=1)
     flat = np.full((48, 48, 3), 128, np.uint8)
     noisy = 0
     for seed in range(30):
@@ -153,8 +150,7 @@ def test_damage_is_done_as_named() -> None:
 
 def test_without_codecs_and_damage_runs_are_drawn_as_before_there_were_any() -> None:
     """Whether there is each of five steps, and no more: else no earlier run could be repeated."""
-    nothing = LaunderingPolicy(resize_p=0, blur_p=0, noise_p=0, jpeg_p=0, second_jpeg_p=0)
     drawn, counted = np.random.default_rng(0), np.random.default_rng(0)
-    nothing.draw(drawn)
+    NOTHING.draw(drawn)
     counted.random(5)
     assert drawn.random() == counted.random()

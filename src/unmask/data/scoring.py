@@ -102,7 +102,13 @@ def scored_picture(crops: Crops, index: int, change: Change, *, seed: int = 0) -
     return laundered(change(face, points, rng), rng)
 
 
-def _at(perturbation: str, level: int) -> Change:
+def unchanged(image: UInt8Image, points: FloatArray, rng: Generator) -> UInt8Image:
+    """The picture as it is: a `Change` that does nothing."""
+    return image
+
+
+def perturbed(perturbation: str, level: int) -> Change:
+    """One of `PERTURBATIONS`, at level 1 to 5; what it draws comes from the picture's own rng."""
     return lambda image, points, rng: PERTURBATIONS[perturbation](image, level, rng)
 
 
@@ -122,20 +128,20 @@ DAILY: dict[str, Change] = {
     "real/enlarged": lambda image, points, rng: rescale(image, 1.5, "bicubic"),
     "real/video": lambda image, points, rng: video_still(image, "h264", 28),
     "real/webp": lambda image, points, rng: webp(image, 60),
-    "real/motion-blurred": _at("motion_blur", 2),
-    "real/noisy": _at("gaussian_noise", 3),
-    "real/resampled": _at("resize_lanczos", 3),
+    "real/motion-blurred": perturbed("motion_blur", 2),
+    "real/noisy": perturbed("gaussian_noise", 3),
+    "real/resampled": perturbed("resize_lanczos", 3),
 }
 """`CONTROLS`, and more of what reals go through every day: what thresholds are fitted under."""
 
 MOVES: dict[str, Change] = {
     **DAILY,
     "real/blurred-more": lambda image, points, rng: gaussian_blur(image, image.shape[0] / 120),
-    "real/motion-blurred-more": _at("motion_blur", 3),
-    "real/sensor-noise": _at("sensor_noise", 3),
-    "real/coarse": _at("resize_nearest", 2),
-    "real/pale": _at("contrast_low", 3),
-    "real/video-more": _at("h265", 3),
+    "real/motion-blurred-more": perturbed("motion_blur", 3),
+    "real/sensor-noise": perturbed("sensor_noise", 3),
+    "real/coarse": perturbed("resize_nearest", 2),
+    "real/pale": perturbed("contrast_low", 3),
+    "real/video-more": perturbed("h265", 3),
 }
 """`DAILY` and worse, of which findings hardly count: what is to move a head in closed form little.
 Without the latter a family's score may look for softness, which the blurs of `DAILY` are too slight
@@ -165,7 +171,7 @@ def scoring_sets(
             of none is a set of its own.
     """
     reals = crops.where(lambda item: item.split == split and item.label == 0)
-    sets = [_scoring_set("real", crops, reals, 0, spec, seed, _unchanged)]
+    sets = [_scoring_set("real", crops, reals, 0, spec, seed, unchanged)]
     for name, family in TRAINING_FAMILIES.items() if forged else ():
         sets.append(_scoring_set(name, crops, reals, 1, spec, seed, _faking(family)))
     found: dict[str, list[int]] = {}
@@ -173,7 +179,7 @@ def scoring_sets(
         kind = crops.items[index].generator
         found.setdefault(next((f for f in families if is_of(kind, f)), kind), []).append(index)
     for name in sorted(found):
-        sets.append(_scoring_set(name, crops, found[name], 1, spec, seed, _unchanged))
+        sets.append(_scoring_set(name, crops, found[name], 1, spec, seed, unchanged))
     for name, change in controls.items():
         sets.append(_scoring_set(name, crops, reals, 0, spec, seed, change))
     return sets
@@ -195,7 +201,7 @@ def reals_of(
     those that are named.
     """
     reals = drawn_reals(crops, split, most=most, seed=seed, sources=sources)
-    return _scoring_set("real", crops, reals, 0, spec, seed, change or _unchanged)
+    return _scoring_set("real", crops, reals, 0, spec, seed, change or unchanged)
 
 
 def fakes_of(
@@ -219,7 +225,7 @@ def fakes_of(
         change: what is done to the fakes, as to the reals.
     """
     reals = drawn_reals(crops, split, most=most, seed=seed)
-    after = change or _unchanged
+    after = change or unchanged
     if forged and family in TRAINING_FAMILIES:
         forge = _faking(TRAINING_FAMILIES[family])
 
@@ -260,10 +266,6 @@ def drawn_reals(
         for _, found in sorted(by_source.items())
     ]
     return sorted(int(i) for drawn in chosen for i in drawn)
-
-
-def _unchanged(image: UInt8Image, points: FloatArray, rng: Generator) -> UInt8Image:
-    return image
 
 
 def _faking(family: Family) -> Change:

@@ -10,15 +10,14 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from unmask.data.crops import Crops
-from unmask.data.dataset import PairSettings, TrainingPairs
+from unmask.data.dataset import TrainingPairs
 from unmask.data.scoring import DAILY, ScoringSet, scoring_sets
 from unmask.models.registry import ModelSpec
 from unmask.models.statistics import StatisticsNet
 from unmask.training.config import TrainConfig
 from unmask.training.module import Scores, score_sets
 from unmask.training.network import as_stored, with_window
-from unmask.training.statistics import fixed_scorer, training_statistics
-from unmask.transforms.laundering import LaunderingPolicy
+from unmask.training.statistics import fixed_scorer, pair_settings, training_statistics
 from unmask.transforms.preprocess import InputSpec
 
 
@@ -58,21 +57,10 @@ def feeds(
         )
         model.standardise_to(*statistics.moments())
         return statistics, fixed_scorer(model, sets, spec.input, cache), window
-    settings = PairSettings(
-        families=config.data.families,
-        beside=config.data.beside,
-        soften_real_p=config.data.soften_real_p,
-        equalise_p=config.data.equalise_p,
-        laundering=LaunderingPolicy(damage_p=config.data.damage_p, codec_p=config.data.codec_p),
-        ramp_epochs=config.data.ramp_epochs,
-        forged=config.data.forged,
-        random_grid=config.data.random_grid,
-        own=config.data.own,
-    )
     pairs = TrainingPairs(
         crops,
         window,
-        settings,
+        pair_settings(config.data),
         seed=config.seed,
         repeats=config.data.repeats,
         masks=config.optim.attention_weight > 0,

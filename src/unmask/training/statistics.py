@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,14 +101,15 @@ def training_statistics(
     return StatisticsPairs(pairs)
 
 
-def _settings(config: DataConfig, family: str) -> PairSettings:
+def pair_settings(config: DataConfig) -> PairSettings:
+    """How training pairs are made, as a configuration has it."""
     return PairSettings(
-        families={family: 1.0},
+        families=config.families,
         beside=config.beside,
         soften_real_p=config.soften_real_p,
         equalise_p=config.equalise_p,
         laundering=LaunderingPolicy(damage_p=config.damage_p, codec_p=config.codec_p),
-        ramp_epochs=0,
+        ramp_epochs=config.ramp_epochs,
         forged=config.forged,
         random_grid=config.random_grid,
         own=config.own,
@@ -162,7 +164,8 @@ def _write(
     draw: int,
     seed: int,
 ) -> None:
-    pairs = TrainingPairs(crops, spec, _settings(config, family), seed=seed)
+    settings = replace(pair_settings(config), families={family: 1.0}, ramp_epochs=0)
+    pairs = TrainingPairs(crops, spec, settings, seed=seed)
     pairs.set_epoch(draw)
     loader = DataLoader(pairs, batch_size=16, num_workers=config.workers)
     blocks, crew = [], Crew("cpu")
