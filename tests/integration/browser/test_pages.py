@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,30 @@ def test_axe_finds_nothing_serious_while_a_batch_is_done_and_after(
     window.page.wait_for_selector("text=All 3 ended.")
     assert window.page.locator("#rows .state").all_inner_texts()[1:] == ["Not scored", "Cancelled"]
     looked_at()
+
+
+def test_a_batchs_rows_are_fetched_where_the_page_was_made_before_the_last_one_ended(
+    window: Window,
+) -> None:
+    """As when a job ends between the page and its first question: nothing may stay "running"."""
+    window.go("/")
+    window.page.set_input_files("#files", [EXAMPLES / n for n in ("no_face.jpg", "truncated.jpg")])
+    window.page.click("#start")
+    window.page.wait_for_url("**/batches/*")
+    window.page.wait_for_selector("text=All 2 ended.")
+    rows = window.page.locator("#rows tr")
+    groups = [row.get_attribute("data-group") for row in rows.all()]
+
+    def earlier(route: Any) -> None:
+        made = route.fetch()
+        route.fulfill(
+            response=made, body=re.sub('data-group="[a-z_]+"', 'data-group="running"', made.text())
+        )
+
+    window.page.route(window.page.url, earlier)
+    window.page.reload()
+    window.page.wait_for_selector("text=All 2 ended.")
+    assert [row.get_attribute("data-group") for row in rows.all()] == groups
 
 
 def test_a_queued_job_says_that_no_worker_runs(browser: Any, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ const at = (id) => document.getElementById(id);
 const path = `/v1/batches/${data.id}`;
 const NUMBERS = ["number", "score"];
 const ENDED = ["done", "failed", "cancelled", "expired"];
+const OPEN = ["queued", "running"];
 let order = { key: "number", down: false };
-let ended = -1;
 
 const rows = () => Array.from(at("rows").rows);
 
@@ -53,13 +53,12 @@ async function look() {
   const batch = await get(path);
   const now = ENDED.reduce((sum, state) => sum + (batch[state]), 0);
   const complete = now === batch.jobs;
+  if (now !== rows().filter((row) => !OPEN.includes(row.dataset.group)).length) await refresh();
   at("bar").max = Math.max(1, batch.jobs);
   at("bar").value = now;
   at("progress").textContent = complete
     ? say("complete", { total: batch.jobs }) : say("progress", { ended: now, total: batch.jobs });
   at("missing").textContent = complete ? "" : say("missing", { n: batch.jobs - now });
-  if (now !== ended && ended !== -1) await refresh();
-  ended = now;
   return complete;
 }
 
